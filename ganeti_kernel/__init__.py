@@ -1,0 +1,1 @@
+"""A cluster virtualization manager's kernel: plugin contracts, state, jobs, and node calls."""
