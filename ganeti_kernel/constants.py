@@ -1,4 +1,4 @@
-"""Numbers and names that several rooms share; their source is upstream 3.0 unless said otherwise."""
+"""Numbers and names that several rooms share; from upstream 3.0 unless said otherwise."""
 
 from __future__ import annotations
 

@@ -103,17 +103,19 @@ def _communicate(
             if stream is not None:
                 chunks[stream.fileno()] = []
                 selector.register(stream.fileno(), selectors.EVENT_READ)
+        feed_fd = -1
         if process.stdin is not None:
-            os.set_blocking(process.stdin.fileno(), False)
-            selector.register(process.stdin.fileno(), selectors.EVENT_WRITE)
+            feed_fd = process.stdin.fileno()
+            os.set_blocking(feed_fd, False)
+            selector.register(feed_fd, selectors.EVENT_WRITE)
         while selector.get_map():
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
             for key, _mask in selector.select(left):
-                if process.stdin is not None and key.fd == process.stdin.fileno():
+                if key.fd == feed_fd:
                     pending = _feed(key.fd, pending)
-                    if not pending:
+                    if not pending and process.stdin is not None:
                         selector.unregister(key.fd)
                         with contextlib.suppress(BrokenPipeError):
                             process.stdin.close()
