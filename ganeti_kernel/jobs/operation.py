@@ -1,0 +1,174 @@
+"""What an operation is: locks declared, prerequisites checked, steps planned.
+
+An operation never changes anything itself. It plans steps, and each step can be repeated and
+undone, so that whatever dies at whatever moment, the job ends definite:
+
+- a failure or crash before the plan's pivot: finished steps are undone in reverse order, the job
+  fails with the reason, and nothing is left;
+- a failure or crash after the pivot: there is no way back, so the remaining steps are carried on
+  (a crash) or the job fails and says what is still to do (a failure).
+
+A step is a class with a name and JSON arguments, not a closure, because the process that undoes it
+may not be the one that planned it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import msgspec
+
+from ganeti_kernel.objects.cluster import Node
+from ganeti_kernel.objects.view import ConfigView
+
+LEVELS = ("cluster", "instance", "nodegroup", "node", "node-res", "network")
+"""Lock levels in the order in which they are taken (upstream 3.0)."""
+
+ALL = "[lockset]"
+"""The name that stands for every lock of a level."""
+
+
+class Lock(msgspec.Struct, frozen=True, order=True):
+    """A lock by level and name: instance locks by instance name, others by UUID."""
+
+    level: str
+    name: str
+    exclusive: bool = False
+
+
+class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a plan as the journal keeps it. After a pivot there is no way back."""
+
+    name: str
+    args: dict[str, Any] = {}
+    pivot: bool = False
+
+
+class Reservations(Protocol):
+    """Things that belong to this job until it ends, so that no other job takes them."""
+
+    def reserve(self, kind: str, scope: str, value: str | None = None) -> str:
+        """Reserve `value`, or the first free one. Raises ReservationError when it is taken.
+
+        Kinds: "ip" (scope: network UUID), "mac" (scope: prefix), "instance" (scope ""),
+        "port" (scope ""), "minor" (scope: node UUID).
+        """
+
+
+class NodeCalls(Protocol):
+    """Calls to node daemons; blocking, each with the deadline of the call's table."""
+
+    def call(self, node: Node, name: str, timeout: float | None = None, **args: Any) -> Any:
+        """Return the result; raises RemoteError (names node and call) or the node's own error."""
+
+    def call_many(
+        self, nodes: Sequence[Node], name: str, timeout: float | None = None, **args: Any
+    ) -> Mapping[str, Any]:
+        """Return node UUID -> Result (`ok`, `value`, `error`); never raises for one node."""
+
+
+class JobContext(Protocol):
+    """What an operation and its steps can use; given by the job process."""
+
+    @property
+    def job_id(self) -> int: ...
+
+    @property
+    def view(self) -> ConfigView:
+        """The newest configuration this job knows; fresh after locks were granted."""
+
+    @property
+    def nodes(self) -> NodeCalls: ...
+
+    @property
+    def reservations(self) -> Reservations: ...
+
+    def update(self, change: Callable[[Any], None]) -> ConfigView:
+        """Run `change(draft)` on a config Draft and commit it durably; returns the new view.
+
+        On a conflict with another job the function is run again on the newer view.
+        """
+
+    def log(self, message: str) -> None:
+        """Tell the user something; it is kept in the job and streamed to who waits."""
+
+    def warn(self, message: str) -> None:
+        """Like `log`, marked as a warning."""
+
+    def submit(self, jobs: Sequence[Sequence[Mapping[str, Any]]]) -> list[tuple[bool, Any]]:
+        """Submit further jobs (opcode dicts); returns (ok, job id or error text) for each."""
+
+
+class Step(ABC):
+    """A named piece of work that can be repeated and undone."""
+
+    NAME: ClassVar[str]
+
+    @abstractmethod
+    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
+        """Do it; done already is success. Returns a JSON value kept in the journal."""
+
+    def undo(self, context: JobContext, args: Mapping[str, Any]) -> None:
+        """Undo it, also when it was only begun; nothing to undo is success."""
+
+
+Op = TypeVar("Op", bound=msgspec.Struct)
+
+
+class Operation(ABC, Generic[Op]):
+    """What an opcode does. `OPCODE` is its struct; one object serves one execution."""
+
+    OPCODE: ClassVar[type[Any]]
+    HOOKS_PATH: ClassVar[str | None] = None
+    OBJECT_TYPE: ClassVar[str] = "CLUSTER"
+
+    def __init__(self, op: Op, context: JobContext) -> None:
+        self.op = op
+        self.context = context
+
+    def locks(self) -> Sequence[Lock]:
+        """Locks to hold, from the opcode and `context.view` (which may be stale: recheck)."""
+        return ()
+
+    def check(self) -> None:
+        """Raise OpPrereqError when the operation cannot start; changes nothing."""
+
+    @abstractmethod
+    def plan(self) -> Sequence[StepPlan]:
+        """Return the steps; called after `check`, with all locks held. Changes nothing."""
+
+    def result(self, outcomes: Sequence[Any]) -> Any:
+        """Return the opcode's result from what the steps returned."""
+        return outcomes[-1] if outcomes else None
+
+    def hooks_environment(self) -> Mapping[str, str]:
+        """Variables for hooks, without the GANETI_ prefix."""
+        return {}
+
+    def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
+        """Nodes on which pre and post hooks run."""
+        return (), ()
+
+
+OPERATIONS: dict[str, type[Operation[Any]]] = {}
+"""OP_ID -> operation; filled by `@operation`."""
+
+STEPS: dict[str, type[Step]] = {}
+"""Step name -> step; filled by `@step`."""
+
+OperationClass = TypeVar("OperationClass", bound=type[Operation[Any]])
+StepClass = TypeVar("StepClass", bound=type[Step])
+
+
+def operation(cls: OperationClass) -> OperationClass:
+    """Register an operation under its opcode's OP_ID (the struct's tag)."""
+    OPERATIONS[str(cls.OPCODE.__struct_config__.tag)] = cls
+    return cls
+
+
+def step(cls: StepClass) -> StepClass:
+    """Register a step under its name."""
+    STEPS[cls.NAME] = cls
+    return cls
