@@ -110,7 +110,7 @@ class Step(ABC):
     def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
         """Do it; done already is success. Returns a JSON value kept in the journal."""
 
-    def undo(self, context: JobContext, args: Mapping[str, Any]) -> None:
+    def undo(self, context: JobContext, args: Mapping[str, Any]) -> None:  # noqa: B027 # optional
         """Undo it, also when it was only begun; nothing to undo is success."""
 
 
