@@ -58,13 +58,16 @@ class Reservations(Protocol):
 
 
 class NodeCalls(Protocol):
-    """Calls to node daemons; blocking, each with the deadline of the call's table."""
+    """Calls to node daemons; blocking, each with the deadline of the call's table.
 
-    def call(self, node: Node, name: str, timeout: float | None = None, **args: Any) -> Any:
+    Node and call are positional only: calls have arguments named `node`, `name` and `timeout`.
+    """
+
+    def call(self, node: Node, name: str, /, *, deadline: float | None = None, **args: Any) -> Any:
         """Return the result; raises RemoteError (names node and call) or the node's own error."""
 
     def call_many(
-        self, nodes: Sequence[Node], name: str, timeout: float | None = None, **args: Any
+        self, nodes: Sequence[Node], name: str, /, *, deadline: float | None = None, **args: Any
     ) -> Mapping[str, Any]:
         """Return node UUID -> Result (`ok`, `value`, `error`); never raises for one node."""
 
