@@ -3,6 +3,7 @@
 from ganeti_kernel.specs.base import (
     API_AGE,
     API_VERSION,
+    ClusterLookup,
     Description,
     NicScripts,
     Parameter,
@@ -17,6 +18,7 @@ from ganeti_kernel.specs.base import (
 __all__ = [
     "API_AGE",
     "API_VERSION",
+    "ClusterLookup",
     "Description",
     "NicScripts",
     "Parameter",

@@ -101,18 +101,30 @@ class PluginLookup(Protocol):
         """Names that `get` could take, sorted; broken ones included."""
 
 
+class ClusterLookup(Protocol):
+    """How a plugin asks confd what the cluster's configuration says (collectors do)."""
+
+    def ask(self, number: int, query: Any) -> Any:
+        """Return the answer to a confd request type, a JSON value.
+
+        Raises ConfdClientError when nobody answers in time or the answer is an error.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class PluginContext:
     """What the kernel hands to a plugin when it makes one.
 
     `state_dir` of a plugin is `paths.run_dir / <its own choice>`; `nics` is None outside the
-    node daemon, and so is `plugins` for kinds that have no neighbours.
+    node daemon, and so is `plugins` for kinds that have no neighbours. `cluster` is None where
+    nobody can be asked: the monitoring daemon and `mon-collector` set it.
     """
 
     paths: Paths
     node_name: str = ""
     nics: NicScripts | None = None
     plugins: PluginLookup | None = None
+    cluster: ClusterLookup | None = None
 
 
 class Plugin(ABC):
