@@ -23,7 +23,9 @@ SYNC_FAULTY = 3
 class DiskRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A disk that someone wants. `size` is MiB; `spec` are the user's keys beyond size, mode and
     name (provider, vg, adopt, …); `params` the template's parameters of cluster and group;
-    `directory` the storage directory that file templates use; `file_driver` as the user gave it.
+    `directory` the storage directory of file templates (the cluster's, plus the user's
+    sub-directory), below which the template makes a directory for the instance; `file_driver` as
+    the user gave it.
     """
 
     instance: str
@@ -71,7 +73,8 @@ class DiskTemplate(Plugin):
     - "mirrored": the template itself keeps a copy on a second node;
     - "grow", "snapshot", "rename": the call exists;
     - "adopt", "must-adopt": existing volumes may, or must, be taken over;
-    - "file": paths below a storage directory, created by the kernel with the instance;
+    - "file": needs `DiskRequest.directory`, a storage directory, as the node names it (under its
+      own root);
     - "no-disks": instances have none at all;
     - "user-parameters": disk keys the kernel does not know are the template's own business;
     - "space": `space` answers.

@@ -19,14 +19,16 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     """A volume of the provider.
 
     `name` is unique in the cluster (`<uuid>.ext.disk<N>`); `uuid` is the disk's, `cname` the name
-    a user gave it; `size` MiB as the configuration has it; `params` the user's parameters for
-    this provider, all values as text.
+    a user gave it; `size` MiB as the configuration has it; `access` "kernelspace" or "userspace",
+    how the hypervisor will reach it; `params` the user's parameters for this provider, all values
+    as text.
     """
 
     name: str
     uuid: str
     size: int
     cname: str | None = None
+    access: str = "kernelspace"
     params: dict[str, str] = {}
 
 
