@@ -9,29 +9,7 @@ from typing import Any, Final
 
 from ganeti_kernel.errors import UnitParseError
 from ganeti_kernel.specs.base import Parameter
-
-_UNITS: Final = {"": 1, "m": 1, "mb": 1, "mib": 1, "g": 1 << 10, "gb": 1 << 10, "gib": 1 << 10}
-_UNITS_T: Final = dict.fromkeys(("t", "tb", "tib"), 1 << 20)
-_SIZE: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*")
-
-MAX_SIZE: Final = 1 << 40
-"""Largest size, MiB (an exbibyte): beyond it a size is a typing error."""
-
-
-def parse_size(text: str | int) -> int:
-    """Read a size in MiB: `512`, `1.5G`, `2t`; a fraction is rounded up to 4 MiB as upstream does.
-
-    Raises UnitParseError that names the text.
-    """
-    match = _SIZE.fullmatch(str(text))
-    units = _UNITS | _UNITS_T
-    if match is None or match[2].lower() not in units:
-        raise UnitParseError(f"Unknown unit or bad size {str(text)!r}: use MiB, or m, g or t")
-    exact = float(match[1]) * units[match[2].lower()]
-    if exact > MAX_SIZE:
-        raise UnitParseError(f"The size {str(text)!r} is out of range")
-    size = int(exact) + (exact != int(exact))
-    return size + (-size % 4)
+from ganeti_kernel.units import parse_size
 
 
 def coerce(parameter: Parameter, value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""The gnt-* programs: one module per program, over LUXI."""

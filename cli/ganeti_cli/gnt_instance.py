@@ -1,0 +1,30 @@
+"""gnt-instance: instances."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from ganeti_cli.app import Entry, Program, run
+
+_HERE = "ganeti_cli"
+
+PROGRAM = Program(
+    "gnt-instance",
+    {
+        "add": Entry(f"{_HERE}.instance_add:add", "Create an instance."),
+        "console": Entry(f"{_HERE}.instance_console:console", "Open an instance's console."),
+        "info": Entry(f"{_HERE}.instance_info:info", "Show everything about instances."),
+        "list": Entry(f"{_HERE}.instance_list:list_instances", "List instances."),
+        "list-fields": Entry(f"{_HERE}.instance_list:list_fields", "List the fields of `list`."),
+        "reboot": Entry(f"{_HERE}.instance_power:reboot", "Reboot instances."),
+        "remove": Entry(f"{_HERE}.instance_remove:remove", "Shut down and remove an instance."),
+        "shutdown": Entry(f"{_HERE}.instance_power:shutdown", "Stop instances."),
+        "startup": Entry(f"{_HERE}.instance_power:startup", "Start instances."),
+    },
+    {"show": "info", "start": "startup", "stop": "shutdown"},
+    "Manage instances.",
+)
+
+
+def main() -> NoReturn:
+    run(PROGRAM)

@@ -1,0 +1,26 @@
+"""gnt-network: collision domains with address pools."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from ganeti_cli.app import Entry, Program, run
+
+PROGRAM = Program(
+    "gnt-network",
+    {
+        "add": Entry("ganeti_cli.network:add", "Add a network."),
+        "connect": Entry("ganeti_cli.network:connect", "Connect a network to node groups."),
+        "disconnect": Entry("ganeti_cli.network:disconnect", "Disconnect it from node groups."),
+        "info": Entry("ganeti_cli.network:info", "Show networks with their address pools."),
+        "list": Entry("ganeti_cli.network:list_networks", "List networks."),
+        "list-fields": Entry("ganeti_cli.network:list_fields", "List the fields of `list`."),
+        "remove": Entry("ganeti_cli.network:remove", "Remove a network."),
+    },
+    {},
+    "Manage networks.",
+)
+
+
+def main() -> NoReturn:
+    run(PROGRAM)

@@ -1,0 +1,24 @@
+"""gnt-node: nodes."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from ganeti_cli.app import Entry, Program, run
+
+PROGRAM = Program(
+    "gnt-node",
+    {
+        "add": Entry("ganeti_cli.node:add", "Add a node, preparing it for the cluster."),
+        "info": Entry("ganeti_cli.node:info", "Show everything about nodes."),
+        "list": Entry("ganeti_cli.node:list_nodes", "List nodes."),
+        "list-fields": Entry("ganeti_cli.node:list_fields", "List the fields of `list`."),
+        "remove": Entry("ganeti_cli.node:remove", "Remove a node from the cluster."),
+    },
+    {"show": "info"},
+    "Manage nodes.",
+)
+
+
+def main() -> NoReturn:
+    run(PROGRAM)

@@ -1,0 +1,201 @@
+"""The commands of gnt-job but `info`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import click
+
+from ganeti_cli import listing, master, output
+from ganeti_cli.app import Misuse
+from ganeti_cli.options import OPTIONS, options
+from ganeti_kernel import errors
+
+STATUS_CHOICES: Final = {
+    "--pending": frozenset({"queued", "waiting", "canceling"}),
+    "--queued": frozenset({"queued"}),
+    "--waiting": frozenset({"waiting"}),
+    "--running": frozenset({"running"}),
+    "--error": frozenset({"error"}),
+    "--finished": frozenset({"error", "success", "canceled"}),
+}
+
+
+def _status_options(names: Iterable[str]) -> Any:
+    def decorate(function: Any) -> Any:
+        for flag in names:
+            states = ", ".join(sorted(STATUS_CHOICES[flag]))
+            function = click.option(
+                flag, "status", flag_value=flag, default=None, help=f"Jobs that are {states}."
+            )(function)
+        return function
+
+    return decorate
+
+
+JOBS = listing.Resource(
+    what="job",
+    argument="JOB",
+    fields=("id", "status", "summary"),
+    overrides={"summary": output.format_list},
+    units=False,
+    key="id",
+    numeric=True,
+)
+
+list_fields = listing.list_fields_command(JOBS)
+
+
+@click.command("list")
+@click.argument("ids", nargs=-1, metavar="[JOB...]")
+@_status_options(("--pending", "--running", "--error", "--finished"))
+@click.option("--archived", is_flag=True, help="Archived jobs too.")
+@options("no_headers", "separator", "output", "verbose", "filter")
+def list_jobs(ids: tuple[str, ...], status: str | None, archived: bool, **given: Any) -> int:
+    """List jobs, oldest first."""
+    fields = listing.choose_fields(JOBS.fields, given["output"])
+    parts = [listing.make_filter(JOBS, ids, force=given["force_filter"])]
+    if status:
+        parts.append(["|", *(["=", "status", state] for state in sorted(STATUS_CHOICES[status]))])
+    if archived:
+        fields = ["archived", *fields] if "archived" not in fields else fields
+    else:
+        parts.append(["!", ["?", "archived"]] if "archived" in fields else None)
+    used = [part for part in parts if part]
+    with master.connect(query=True) as client:
+        result = client.call("Query", ["job", fields, ["&", *used] if used else None])
+    return listing.show(result, JOBS, given)
+
+
+def _numbers(ids: Iterable[str]) -> list[int]:
+    """Read job ids; `3-7` is a range. Raises Misuse."""
+    out: list[int] = []
+    for text in ids:
+        first, dash, last = text.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise Misuse(f"{text!r} is not a job id; ids are numbers, see `gnt-job list`")
+        out += range(int(first), int(last or first) + 1)
+    return out
+
+
+@click.command()
+@click.argument("job", metavar="JOB")
+@options()
+def wait(job: str, **_given: Any) -> int:
+    """Wait for a job's end; the exit code says how it ended."""
+    return _follow(job, quiet=True)
+
+
+@click.command()
+@click.argument("job", metavar="JOB")
+@options()
+def watch(job: str, **_given: Any) -> int:
+    """Show a job's log as it grows, until the job ends."""
+    number = _numbers([job])[0]
+    text = f"Output from job {number} follows"
+    click.echo(f"{text}\n{'-' * len(text)}")
+    return _follow(job, quiet=False)
+
+
+def _follow(job: str, *, quiet: bool) -> int:
+    number = _numbers([job])[0]
+    with master.connect() as client:
+        try:
+            if quiet:
+                master.wait_quietly(client, number)
+            else:
+                master.wait_job(client, number)
+        except errors.JobLost:
+            raise
+        except errors.GenericError as error:
+            click.echo(f"Job {number} has failed: {error}", err=True)
+            return 1
+    return 0
+
+
+@click.command()
+@click.argument("ids", nargs=-1, metavar="[JOB...]")
+@_status_options(("--pending", "--queued", "--waiting"))
+@click.option("--kill", is_flag=True, help="End running jobs' processes.")
+@options("force", "yes_do_it")
+def cancel(ids: tuple[str, ...], status: str | None, kill: bool, **given: Any) -> int:
+    """Cancel jobs that have not ended."""
+    if kill and not given["yes_do_it"]:
+        raise Misuse("--kill ends processes in the middle of their work; it needs --yes-do-it")
+    with master.connect() as client:
+        numbers = _chosen(client, ids, status)
+        if status and numbers and not given["force"]:
+            click.echo(f"Jobs {', '.join(map(str, numbers))} will be cancelled.")
+            if not click.confirm("Continue?", default=False):
+                return 1
+        failed = False
+        for number in numbers:
+            ok, message = client.call("CancelJob", [number, kill])
+            click.echo(message)
+            failed = failed or not ok
+    return 1 if failed else 0
+
+
+def _chosen(client: Any, ids: tuple[str, ...], status: str | None) -> list[int]:
+    if bool(ids) == bool(status):
+        raise Misuse("name jobs, or choose them by their status, one of both")
+    if ids:
+        return _numbers(ids)
+    assert status is not None
+    test = ["|", *(["=", "status", state] for state in sorted(STATUS_CHOICES[status]))]
+    rows = client.call("Query", ["job", ["id"], test])["data"]
+    return [row[0][1] for row in rows]
+
+
+@click.command()
+@click.argument("ids", nargs=-1, metavar="[JOB...]")
+@_status_options(("--pending", "--queued", "--waiting"))
+@click.option(*OPTIONS["priority"][0], required=True, **OPTIONS["priority"][1])
+@options("force")
+def change_priority(ids: tuple[str, ...], status: str | None, priority: int, **_given: Any) -> int:
+    """Change the priority of jobs that have not ended."""
+    failed = False
+    with master.connect() as client:
+        for number in _chosen(client, ids, status):
+            ok, message = client.call("ChangeJobPriority", [number, priority])
+            click.echo(message)
+            failed = failed or not ok
+    return 1 if failed else 0
+
+
+@click.command()
+@click.argument("ids", nargs=-1, required=True, metavar="JOB...")
+@options()
+def archive(ids: tuple[str, ...], **_given: Any) -> int:
+    """Move finished jobs to the archive."""
+    failed = False
+    with master.connect() as client:
+        for number in _numbers(ids):
+            if not client.call("ArchiveJob", [number]):
+                click.echo(f"Job {number} was not archived: it is unknown or has not ended.")
+                failed = True
+    return 1 if failed else 0
+
+
+@click.command()
+@click.argument("age", metavar="AGE|all")
+@options()
+def autoarchive(age: str, **_given: Any) -> int:
+    """Archive every job that ended longer than AGE ago (seconds, or with s, m, h, d, w)."""
+    seconds = -1 if age == "all" else parse_age(age)
+    with master.connect() as client:
+        archived, left = client.call("AutoArchiveJobs", [seconds, 60])
+    click.echo(f"Archived {archived} jobs, {left} unchecked left")
+    return 0
+
+
+_AGE_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse_age(text: str) -> int:
+    """Read `90`, `5m`, `6h`, `2d`; raises Misuse."""
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in _AGE_UNITS else (text, "s")
+    if not number.isdigit():
+        raise Misuse(f"{text!r} is not an age: write seconds, or a number with s, m, h, d or w")
+    return int(number) * _AGE_UNITS[unit]
