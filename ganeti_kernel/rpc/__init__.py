@@ -1,1 +1,1 @@
-""""""
+"""Calls from the master to its nodes: transport, trust, deadlines, epoch."""

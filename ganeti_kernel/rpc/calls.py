@@ -1,0 +1,94 @@
+"""The table of node calls: deadline, what comes back, and whether the node is changed.
+
+A call that changes the node is taken only from the current master (see epoch.py), never runs
+twice at once with the same arguments (a repetition joins the first), and waits for an earlier
+one on the same instance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ganeti_kernel.errors import ProgrammerError
+from ganeti_kernel.objects.guest import BlockDevice
+from ganeti_kernel.rpc.results import (
+    HookResult,
+    NodeInfo,
+    OsStatus,
+    PluginRow,
+    ProviderStatus,
+)
+from ganeti_kernel.specs.disk_template import DiskPlan, SyncStatus
+from ganeti_kernel.specs.hypervisor import Console, InstanceState
+
+QUICK: Final = 60.0
+NORMAL: Final = 300.0
+SLOW: Final = 900.0
+HOUR: Final = 3600.0
+DAY: Final = 86400.0
+"""Seconds; the classes are those of upstream 3.0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`timeout` seconds; `result` the type of the answer, checked by the client."""
+
+    timeout: float
+    result: Any
+    changes: bool = False
+
+
+Problems = list[str]
+
+CALLS: Final[dict[str, Call]] = {
+    # the node itself
+    "version": Call(QUICK, int),
+    "master_node": Call(QUICK, str),
+    "node_info": Call(QUICK, NodeInfo),
+    "node_verify": Call(SLOW, dict[str, Any]),
+    "plugins_list": Call(QUICK, list[PluginRow]),
+    "test_delay": Call(HOUR, None),
+    "node_leave": Call(NORMAL, None, changes=True),
+    # guests
+    "instances_list": Call(QUICK, dict[str, list[InstanceState]]),
+    "instance_state": Call(QUICK, InstanceState | None),
+    "instance_start": Call(SLOW, None, changes=True),
+    "instance_stop": Call(SLOW, None, changes=True),
+    "instance_reboot": Call(SLOW, None, changes=True),
+    "instance_console": Call(QUICK, Console),
+    "hypervisor_check": Call(SLOW, Problems),
+    # disks
+    "disk_check": Call(NORMAL, Problems),
+    "disk_plan": Call(QUICK, DiskPlan),
+    "disk_create": Call(SLOW, None, changes=True),
+    "disk_remove": Call(SLOW, None, changes=True),
+    "disk_attach": Call(SLOW, BlockDevice, changes=True),
+    "disk_detach": Call(SLOW, None, changes=True),
+    "disk_exists": Call(NORMAL, bool),
+    "disk_size": Call(NORMAL, int),
+    "disk_grow": Call(SLOW, None, changes=True),
+    "disk_sync": Call(QUICK, SyncStatus),
+    # OS definitions and ExtStorage providers
+    "os_diagnose": Call(NORMAL, list[OsStatus]),
+    "os_check": Call(NORMAL, Problems),
+    "os_create": Call(DAY, None, changes=True),
+    "os_rename": Call(HOUR, None, changes=True),
+    "extstorage_diagnose": Call(NORMAL, list[ProviderStatus]),
+    # network
+    "bridges_exist": Call(QUICK, list[str]),
+    "nic_modes": Call(QUICK, list[str]),
+    # files and hooks
+    "upload_file": Call(SLOW, None, changes=True),
+    "ssconf_write": Call(SLOW, None, changes=True),
+    "config_write": Call(SLOW, None, changes=True),
+    "hooks_run": Call(SLOW, list[HookResult], changes=True),
+}
+
+
+def call_of(name: str) -> Call:
+    """Return a call's entry; an unknown name is a defect of the caller (ProgrammerError)."""
+    try:
+        return CALLS[name]
+    except KeyError:
+        raise ProgrammerError(f"there is no node call {name!r}") from None

@@ -1,0 +1,82 @@
+"""What nodes answer, where no contract of a plugin says it already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ganeti_kernel.specs.disk_template import StorageSpace
+from ganeti_kernel.specs.hypervisor import NodeResources
+
+
+class StorageUnit(msgspec.Struct, frozen=True, kw_only=True):
+    """A place whose room is asked for: the template, its parameters and storage directory."""
+
+    template: str
+    params: dict[str, Any] = {}
+    directory: str = ""
+
+
+class NodeInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of `node_info`. `storage` is in the order of the question, None: cannot say.
+
+    `problems` has the reason for each hypervisor or template that could not answer.
+    """
+
+    bootid: str
+    hypervisors: dict[str, NodeResources] = {}
+    storage: list[StorageSpace | None] = []
+    problems: list[str] = []
+
+
+class OsStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One OS definition of a node. `diagnose` is empty when it is valid; `path` where it lies.
+
+    A name can occur more than once on the search path; the first one is the one in use.
+    """
+
+    name: str
+    path: str
+    valid: bool
+    diagnose: str = ""
+    variants: list[str] = []
+    parameters: list[tuple[str, str]] = []
+    api_versions: list[int] = []
+    trusted: bool = True
+
+
+class ProviderStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One ExtStorage provider of a node: a directory of scripts or a Python distribution.
+
+    `path` is the directory, or the distribution's name and version.
+    """
+
+    name: str
+    path: str
+    valid: bool
+    message: str = ""
+    parameters: list[tuple[str, str]] = []
+
+
+class PluginRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One plugin of a node; `problem` is empty when it can be used."""
+
+    kind: str
+    name: str
+    distribution: str
+    problem: str = ""
+
+
+class HookResult(msgspec.Struct, frozen=True, array_like=True):
+    """One hook script: `<path>-<phase>.d/<script>`, HOOK_* and its output."""
+
+    script: str
+    code: int
+    output: str
+
+
+HOOK_SKIPPED = 0
+HOOK_FAILED = 1
+HOOK_SUCCESS = 2
+"""Codes of a hook script (upstream 3.0)."""
