@@ -196,7 +196,10 @@ class NodeClient:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return f"cannot connect to {where} within {RPC_CONNECT_TIMEOUT} seconds"
         if isinstance(error, aiohttp.ServerDisconnectedError):
-            return f"{where} closed the connection without an answer"
+            return (
+                f"{where} closed the connection without an answer; if it does not accept this "
+                "machine's certificate, the node daemon's log there says so"
+            )
         return f"the connection to {where} broke: {trust.describe_tls(error)}"
 
 

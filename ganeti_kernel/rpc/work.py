@@ -27,6 +27,7 @@ class _Job:
         self.name = name
         self.subject = subject
         self.begun = loop.time()
+        self.started = False
         self.result: asyncio.Future[Any] = loop.create_future()
 
     def __str__(self) -> str:
@@ -77,10 +78,17 @@ class Workers:
         except TimeoutError:
             if job.result.done():  # the function itself raised it, or a moment ago it ended
                 return job.result.result()
-            raise RemoteError(
-                f"{job} did not end within {deadline:g} seconds; it was left running "
-                "and a repeated call will wait for it"
-            ) from None
+            if job.started:
+                raise RemoteError(
+                    f"{job} did not end within {deadline:g} seconds; it was left running "
+                    "and a repeated call will wait for it"
+                ) from None
+            missed = RemoteError(
+                f"{job} did not start within {deadline:g} seconds: "
+                f"{self._holder(job)} is still running on this node"
+            )
+            job.result.set_exception(missed)
+            raise missed from None
 
     async def drain(self, seconds: float) -> int:
         """Wait up to `seconds` for what is running; return how many calls are left."""
@@ -122,22 +130,20 @@ class Workers:
         turn = self._turns.setdefault(subject, _Turn())
         turn.users += 1
         try:
-            async with asyncio.timeout_at(ends):
-                await turn.lock.acquire()
-        except TimeoutError:
-            holder = turn.holder
-            job.result.set_exception(
-                RemoteError(f"{job} could not start: {holder} is still running on this node")
-            )
-        else:
-            turn.holder = job
-            _start_thread(job, function)
-            await asyncio.wait([job.result], timeout=ends - asyncio.get_running_loop().time())
-            turn.lock.release()
+            async with turn.lock:
+                if not job.result.done():  # else its callers have given up meanwhile
+                    turn.holder = job
+                    _start_thread(job, function)
+                    left = ends - asyncio.get_running_loop().time()
+                    await asyncio.wait([job.result], timeout=left)
         finally:
             turn.users -= 1
             if not turn.users:
                 del self._turns[subject]
+
+    def _holder(self, job: _Job) -> _Job | None:
+        turn = self._turns.get(job.subject or "")
+        return turn.holder if turn is not None else None
 
     def _ended(self, job: _Job, join: str | None) -> None:
         job.result.exception()  # seen here, even if every caller has gone
@@ -147,6 +153,7 @@ class Workers:
 
 
 def _start_thread(job: _Job, function: Callable[[], Any]) -> None:
+    job.started = True
     # daemon: a plugin that hangs must not keep the process from ending
     threading.Thread(
         target=_work,
