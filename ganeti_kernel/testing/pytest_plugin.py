@@ -1,0 +1,39 @@
+"""The pytest plugin: loaded wherever the kernel is installed, so it must stay light."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SUITES = (
+    "allocator",
+    "collector",
+    "confd_query",
+    "disk_template",
+    "extstorage",
+    "hypervisor",
+    "network_script",
+    "plugin",
+    "storage",
+    "store",
+)
+
+# Before anybody imports a suite, so that its assertions explain themselves.
+pytest.register_assert_rewrite(*(f"ganeti_kernel.testing.{name}" for name in SUITES))
+
+
+@pytest.fixture
+def ganeti_root() -> Iterator[Path]:
+    """An empty directory for one node, removed afterwards.
+
+    Its path is short, as paths of Unix sockets must be (107 bytes).
+    """
+    root = Path(tempfile.mkdtemp(prefix="gnt-"))
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
