@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from ganeti_kernel.errors import BlockDeviceError, CommandError
@@ -29,9 +33,31 @@ def attached(path: Path) -> list[str]:
     )
 
 
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold the file's lock: losetup looks for the file's device and makes one in two steps."""
+    deadline = time.monotonic() + TIMEOUT
+    try:
+        with path.open("rb") as stream:
+            while True:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise BlockDeviceError(
+                            f"{path} is locked by another process for over {TIMEOUT:g} seconds"
+                        ) from None
+                    time.sleep(0.02)
+            yield
+    except OSError as error:
+        raise BlockDeviceError(f"cannot lock {path}: {error.strerror}") from error
+
+
 def attach(path: Path) -> str:
-    """Return the file's device; `--nooverlap` gives the one that exists, also in a race."""
-    names = parse_names(_losetup("--find", "--show", "--nooverlap", str(path), path=path))
+    """Return the file's device, the one that exists if there is one."""
+    with alone(path):
+        names = parse_names(_losetup("--find", "--show", "--nooverlap", str(path), path=path))
     if len(names) != 1:
         raise BlockDeviceError(f"losetup gave no device for {path}")
     return names[0]
@@ -39,8 +65,9 @@ def attach(path: Path) -> str:
 
 def detach(path: Path) -> None:
     """Detach every device of the file; one that is in use goes when its user closes it."""
-    for name in attached(path):
-        _losetup("--detach", name, path=path)
+    with alone(path):
+        for name in attached(path):
+            _losetup("--detach", name, path=path)
 
 
 def refresh(path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Final
 from ganeti_kernel.errors import BlockDeviceError, CommandError
 from ganeti_kernel.objects import BlockDevice
 from ganeti_kernel.plugins import process
+from ganeti_kernel.plugins.devices import measure
 from ganeti_kernel.specs import Description, PluginContext, hookimpl
 from ganeti_kernel.specs.extstorage import ExtStorageProvider, Volume
 from ganeti_storage_ext_scripts import __version__, output
@@ -185,14 +186,10 @@ class ScriptProvider(ExtStorageProvider):
         return self.context.paths.log_dir / "extstorage" / name
 
     def _size(self, volume: Volume) -> int | None:
-        """Bytes of the volume's block device, None when it cannot be told."""
+        """Bytes of the volume, None when they cannot be told."""
         try:
-            path = self.attach(volume).path
-            if path is None:
-                return None
-            with open(path, "rb") as stream:
-                return stream.seek(0, os.SEEK_END)
-        except (BlockDeviceError, OSError):
+            return measure(self.attach(volume))
+        except BlockDeviceError:
             return None
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ganeti_kernel.errors import BlockDeviceError, CommandError, PluginError
+from ganeti_kernel.errors import BlockDeviceError, PluginError
 from ganeti_kernel.objects import BlockDevice, GuestDisk
-from ganeti_kernel.plugins import process
+from ganeti_kernel.plugins.devices import measure
 from ganeti_kernel.specs import Description, Parameter, hookimpl
 from ganeti_kernel.specs.disk_template import DiskPlan, DiskRequest, DiskTemplate
 from ganeti_kernel.specs.extstorage import ExtStorageProvider, Volume
@@ -19,8 +17,6 @@ KIND: Final = "extstorage"
 ACCESS_MODES: Final = ("kernelspace", "userspace")
 RESERVED: Final = ("provider", "access")
 """Disk keys that are the template's, not the provider's."""
-
-QEMU_IMG_TIMEOUT: Final = 30.0
 
 DESCRIPTION = Description(
     name="ext",
@@ -119,10 +115,7 @@ class ExtTemplate(DiskTemplate):
 
     @hookimpl
     def actual_size(self, disk: GuestDisk) -> int:
-        device = self._of(disk).attach(_volume(disk))
-        if device.path is not None:
-            return _measure(device.path)
-        return _ask_qemu(next(iter(device.uris.values()), ""))
+        return measure(self._of(disk).attach(_volume(disk)))
 
     @hookimpl
     def open(self, disk: GuestDisk, exclusive: bool) -> None:
@@ -195,25 +188,3 @@ def _volume(disk: GuestDisk) -> Volume:
         access=_access(disk),
         params=_user_params(disk.params),
     )
-
-
-def _measure(path: str) -> int:
-    """Bytes of a block device or file."""
-    try:
-        fd = os.open(path, os.O_RDONLY)
-        try:
-            return os.lseek(fd, 0, os.SEEK_END)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise BlockDeviceError(f"cannot measure {path}: {error.strerror}") from error
-
-
-def _ask_qemu(uri: str) -> int:
-    """Bytes of an image that only QEMU can open."""
-    argv = ["qemu-img", "info", "--force-share", "--output=json", uri]
-    try:
-        answer = json.loads(process.check(argv, timeout=QEMU_IMG_TIMEOUT).output)
-        return int(answer["virtual-size"])
-    except (CommandError, ValueError, KeyError, TypeError) as error:
-        raise BlockDeviceError(f"cannot measure {uri}: {error}") from error
