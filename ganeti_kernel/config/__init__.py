@@ -1,1 +1,1 @@
-""""""
+"""The configuration: keys in the store, changes, reservations, address pools, ssconf."""
