@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 from ganeti_kernel.objects import params
 from ganeti_kernel.objects.cluster import Cluster, FilterRule, Network, Node, NodeGroup
+from ganeti_kernel.objects.document import Document
 from ganeti_kernel.objects.instance import Disk, Instance, Nic
+from ganeti_kernel.objects.secrets import SecretRules
 
 Named = TypeVar("Named", Node, NodeGroup, Instance, Network)
 
@@ -34,7 +36,11 @@ class ConfigView:
         serial_no: int = 1,
         ctime: float = 0.0,
         mtime: float = 0.0,
+        document: Document | None = None,
+        secrets: SecretRules | None = None,
     ) -> None:
+        """`document` is the JSON text the view was read from, if it was; `secrets` what queries
+        that hand out whole objects must hide."""
         self.cluster = cluster
         self.nodes: Mapping[str, Node] = nodes or {}
         self.nodegroups: Mapping[str, NodeGroup] = nodegroups or {}
@@ -46,6 +52,13 @@ class ConfigView:
         self.serial_no = serial_no
         self.ctime = ctime
         self.mtime = mtime
+        self.secrets = secrets or SecretRules()
+        self._document = document
+
+    @cached_property
+    def document(self) -> Document:
+        """The configuration as JSON: the text it was read from, else made from the objects."""
+        return self._document or Document.of(self)
 
     # -- look-up by name -----------------------------------------------------------------------
 
