@@ -68,7 +68,7 @@ def list_jobs(ids: tuple[str, ...], status: str | None, archived: bool, **given:
     return listing.show(result, JOBS, given)
 
 
-def _numbers(ids: Iterable[str]) -> list[int]:
+def parse_numbers(ids: Iterable[str]) -> list[int]:
     """Read job ids; `3-7` is a range. Raises Misuse."""
     out: list[int] = []
     for text in ids:
@@ -92,14 +92,14 @@ def wait(job: str, **_given: Any) -> int:
 @options()
 def watch(job: str, **_given: Any) -> int:
     """Show a job's log as it grows, until the job ends."""
-    number = _numbers([job])[0]
+    number = parse_numbers([job])[0]
     text = f"Output from job {number} follows"
     click.echo(f"{text}\n{'-' * len(text)}")
     return _follow(job, quiet=False)
 
 
 def _follow(job: str, *, quiet: bool) -> int:
-    number = _numbers([job])[0]
+    number = parse_numbers([job])[0]
     with master.connect() as client:
         try:
             if quiet:
@@ -141,7 +141,7 @@ def _chosen(client: Any, ids: tuple[str, ...], status: str | None) -> list[int]:
     if bool(ids) == bool(status):
         raise Misuse("name jobs, or choose them by their status, one of both")
     if ids:
-        return _numbers(ids)
+        return parse_numbers(ids)
     assert status is not None
     test = ["|", *(["=", "status", state] for state in sorted(STATUS_CHOICES[status]))]
     rows = client.call("Query", ["job", ["id"], test])["data"]
@@ -171,7 +171,7 @@ def archive(ids: tuple[str, ...], **_given: Any) -> int:
     """Move finished jobs to the archive."""
     failed = False
     with master.connect() as client:
-        for number in _numbers(ids):
+        for number in parse_numbers(ids):
             if not client.call("ArchiveJob", [number]):
                 click.echo(f"Job {number} was not archived: it is unknown or has not ended.")
                 failed = True

@@ -10,7 +10,7 @@ import click
 from ganeti_cli import master
 from ganeti_cli.options import options
 from ganeti_cli.output import Pairs, format_time, tree
-from ganeti_cli.queue import _numbers as parse_numbers
+from ganeti_cli.queue import parse_numbers
 
 FIELDS: Final = (
     "id", "status", "ops", "opresult", "opstatus", "oplog", "opstart", "opexec", "opend",

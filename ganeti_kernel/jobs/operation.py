@@ -88,6 +88,10 @@ class JobContext(Protocol):
     @property
     def reservations(self) -> Reservations: ...
 
+    @property
+    def secrets(self) -> Mapping[str, Any]:
+        """The opcode's secret OS parameters: in this process's memory only, never stored."""
+
     def update(self, change: Callable[[Any], None]) -> ConfigView:
         """Run `change(draft)` on a config Draft and commit it durably; returns the new view.
 

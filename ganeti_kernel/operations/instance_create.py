@@ -1,0 +1,368 @@
+"""Creating instances."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ganeti_kernel.errors import ECODE_INVAL, ECODE_NOENT, ECODE_STATE
+from ganeti_kernel.jobs.opcodes import OpInstanceCreate
+from ganeti_kernel.jobs.operation import (
+    JobContext,
+    Lock,
+    Operation,
+    Step,
+    StepPlan,
+    operation,
+    step,
+)
+from ganeti_kernel.objects import Disk, Guest, Instance, Nic, Node
+from ganeti_kernel.objects.params import BE_DEFAULTS
+from ganeti_kernel.operations import disks as disk_steps
+from ganeti_kernel.operations import facts, finding, ipolicy, nics
+from ganeti_kernel.operations.guests import build_guest
+from ganeti_kernel.operations.hookenv import instance_environment
+from ganeti_kernel.operations.instance_config import AddInstance
+from ganeti_kernel.operations.instance_power import start_step
+from ganeti_kernel.operations.placement import choose_node
+from ganeti_kernel.paths import Paths
+from ganeti_kernel.rpc.resolve import resolve
+from ganeti_kernel.units import parse_size
+
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_BE_SIZES: Final = ("maxmem", "minmem")
+
+
+def check_name(name: str) -> None:
+    """Refuse what is no host name (RFC 1123): it becomes a path and an argument on nodes."""
+    if len(name) > 255 or _NAME.fullmatch(name.lower()) is None:
+        finding.refuse(f"Invalid instance name '{name}': use letters, digits, dashes and dots")
+
+
+def check_beparams(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check backend parameters; `memory` sets both sizes. Refuses, naming the parameter."""
+    out: dict[str, Any] = {}
+    values = dict(given)
+    if "memory" in values:
+        memory = values.pop("memory")
+        values = {"maxmem": memory, "minmem": memory} | values
+    for key, value in values.items():
+        if key not in BE_DEFAULTS:
+            known = ", ".join(sorted(BE_DEFAULTS))
+            finding.refuse(f"unknown backend parameter '{key}' (known: {known})")
+        try:
+            if key in _BE_SIZES:
+                out[key] = parse_size(value)
+            elif isinstance(BE_DEFAULTS[key], bool):
+                out[key] = value if isinstance(value, bool) else _yes(value)
+            else:
+                out[key] = int(value)
+        except Exception as error:  # any of the parsers' errors, reported with the name
+            finding.refuse(f"backend parameter '{key}': {error}")
+        if not isinstance(out[key], bool) and out[key] < 1:
+            finding.refuse(f"backend parameter '{key}' must be at least 1")
+    return out
+
+
+def _yes(value: Any) -> bool:
+    text = str(value).lower()
+    if text not in ("true", "yes", "false", "no"):
+        raise ValueError(f"'{value}' is neither yes nor no")
+    return text in ("true", "yes")
+
+
+@operation
+class InstanceCreate(Operation[OpInstanceCreate]):
+    """Create an instance. Whatever fails, nothing of it is left."""
+
+    OPCODE = OpInstanceCreate
+    HOOKS_PATH = "instance-add"
+    OBJECT_TYPE = "INSTANCE"
+
+    node: Node
+    inst: Instance
+    disks: list[Disk]
+
+    def locks(self) -> Sequence[Lock]:
+        view = self.context.view
+        found = [Lock("instance", self.op.instance_name, exclusive=True)]
+        for name in (self.op.pnode, self.op.snode):
+            if name is not None:
+                node = finding.node(view, name)
+                found += [Lock("node", node.uuid), Lock("node-res", node.uuid, exclusive=True)]
+        names = {str(nic["network"]) for nic in self.op.nics if nic.get("network")}
+        networks = [view.find_network(name) for name in sorted(names)]
+        return [*found, *(Lock("network", item.uuid) for item in networks if item is not None)]
+
+    # -- checks ----------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        op, view = self.op, self.context.view
+        if op.mode != "create":
+            finding.refuse(f"instance creation mode '{op.mode}' is not available yet", ECODE_STATE)
+        if op.forthcoming or op.commit:
+            finding.refuse("reservations (--forthcoming, --commit) are not available yet")
+        check_name(op.instance_name)
+        finding.no_instance(view, op.instance_name)
+        self.context.reservations.reserve("instance", "", op.instance_name)
+        self.template = self._template()
+        self.hypervisor = self._hypervisor()
+        self.beparams = check_beparams(op.beparams)
+        self.node = choose_node(self.context, op)
+        self._check_os()
+        self._check_hypervisor()
+        self.requests = self._requests()
+        self._check_policy()
+        disk_steps.check_requests(self.context, self.node, self.template, self.requests)
+        if op.start:
+            memory = int(self._filled_be()["maxmem"])
+            disk_steps.check_memory(
+                self.context, self.node, self.hypervisor, memory, op.instance_name
+            )
+
+    def _template(self) -> str:
+        enabled = self.context.view.cluster.enabled_disk_templates
+        template = self.op.disk_template or (enabled[0] if enabled else "")
+        if template not in enabled:
+            finding.refuse(
+                f"Disk template '{template}' is not enabled in cluster. Enabled disk templates "
+                f"are: {','.join(enabled)}"
+            )
+        features = facts.describe("disk_template", template).features
+        if "no-disks" in features and self.op.disks:
+            finding.refuse(f"disk template {template} takes no disks")
+        if "no-disks" not in features and not self.op.disks:
+            finding.refuse(f"disk template {template} needs disks: give --disk 0:size=SIZE")
+        return template
+
+    def _hypervisor(self) -> str:
+        enabled = self.context.view.cluster.enabled_hypervisors
+        name = self.op.hypervisor or enabled[0]
+        if name not in enabled:
+            finding.refuse(
+                f"Selected hypervisor ({name}) not enabled in the cluster ({','.join(enabled)})",
+                ECODE_STATE,
+            )
+        self.hvparams = facts.check_values("hypervisor", name, self.op.hvparams, "parameter")
+        forbidden = [
+            item.name
+            for item in facts.describe("hypervisor", name).parameters
+            if item.cluster_only and item.name in self.hvparams
+        ]
+        if forbidden:
+            finding.refuse(f"hypervisor parameter '{forbidden[0]}' can only be set for the cluster")
+        return name
+
+    def _check_os(self) -> None:
+        op = self.op
+        if op.no_install and not op.os_type:
+            return
+        if not op.os_type:
+            finding.refuse("No guest OS or OS image specified")
+        if op.no_install:
+            return
+        osparams = self._all_osparams()
+        problems = self.context.nodes.call(
+            self.node, "os_check", name=op.os_type, osparams=osparams
+        )
+        if problems:
+            finding.refuse(
+                f"OS '{op.os_type}' cannot be installed on node {self.node.name}: "
+                f"{'; '.join(problems)}",
+                ECODE_INVAL,
+            )
+
+    def _all_osparams(self) -> dict[str, Any]:
+        """Public, private and secret parameters, filled in, as the scripts get them."""
+        op, cluster = self.op, self.context.view.cluster
+        private, secret = op.osparams_private or {}, op.osparams_secret or {}
+        for layer, above in ((private, op.osparams), (secret, {**op.osparams, **private})):
+            twice = sorted(set(layer) & set(above))
+            if twice:
+                finding.refuse(f"OS parameter '{twice[0]}' is given twice with unlike secrecy")
+        filled = self.context.view.fill_os(self._bare_instance())
+        known = cluster.osparams_private_cluster.get((op.os_type or "").partition("+")[0], {})
+        return {**filled, **known, **private, **secret}
+
+    def _bare_instance(self) -> Instance:
+        return Instance(uuid="", os=self.op.os_type or "", osparams=self.op.osparams)
+
+    def _check_hypervisor(self) -> None:
+        view = self.context.view
+        bare = Instance(
+            uuid="", os=self.op.os_type or "", hypervisor=self.hypervisor, hvparams=self.hvparams
+        )
+        problems = self.context.nodes.call(
+            self.node,
+            "hypervisor_check",
+            hypervisor=self.hypervisor,
+            hvparams=view.fill_hv(bare),
+        )
+        if problems:
+            finding.refuse(
+                f"node {self.node.name}: {'; '.join(problems)}; set it with -H {self.hypervisor}:…",
+                ECODE_INVAL,
+            )
+
+    def _requests(self) -> list[Any]:
+        op, view = self.op, self.context.view
+        self.uuid = str(uuid.uuid4())
+        description = facts.describe("disk_template", self.template)
+        directory = facts.storage_directory(view.cluster, description)
+        if op.file_storage_dir:
+            if not directory:
+                finding.refuse(f"--file-storage-dir does not go with template {self.template}")
+            directory = f"{directory}/{_relative(op.file_storage_dir)}"
+        if "user-parameters" not in description.features:
+            for index, disk in enumerate(op.disks):
+                if "provider" in disk:
+                    finding.refuse(
+                        f"disk {index}: a provider goes with template ext, not with {self.template}"
+                    )
+        return [
+            disk_steps.make_request(
+                view,
+                self.node,
+                (op.instance_name, self.uuid),
+                self.template,
+                index,
+                disk,
+                directory=directory,
+                driver=op.file_driver or "loop",
+            )
+            for index, disk in enumerate(op.disks)
+        ]
+
+    def _filled_be(self) -> dict[str, Any]:
+        return self.context.view.fill_be(Instance(uuid="", beparams=self.beparams))
+
+    def _check_policy(self) -> None:
+        be, view = self._filled_be(), self.context.view
+        if be["minmem"] > be["maxmem"]:
+            finding.refuse(f"minmem ({be['minmem']}) is larger than maxmem ({be['maxmem']})")
+        if self.op.ignore_ipolicy:
+            return
+        group = view.node_group(self.node)
+        spec = ipolicy.spec_of(
+            be["maxmem"],
+            be["vcpus"],
+            [request.size for request in self.requests],
+            len(self.op.nics),
+            be["spindle_use"],
+        )
+        problems = ipolicy.violations(ipolicy.policy_of(view, group), self.template, spec)
+        if problems:
+            finding.refuse(
+                f"Instance allocation to group {group.name if group else '?'} violates policy: "
+                f"{'; '.join(problems)} (--ignore-ipolicy overrides)",
+                ECODE_INVAL,
+            )
+
+    # -- plan ------------------------------------------------------------------------------------
+
+    def plan(self) -> Sequence[StepPlan]:
+        op, view = self.op, self.context.view
+        self.disks = disk_steps.plan_disks(self.context, self.node, self.template, self.requests)
+        self.inst = Instance(
+            uuid=self.uuid,
+            name=op.instance_name,
+            primary_node=self.node.uuid,
+            os=op.os_type or "",
+            hypervisor=self.hypervisor,
+            hvparams=self.hvparams,
+            beparams=self.beparams,
+            osparams=op.osparams,
+            osparams_private=op.osparams_private or {},
+            admin_state="up" if op.start else "down",
+            nics=self._nics(),
+            disks=[disk.uuid for disk in self.disks],
+            disks_active=op.start,
+            tags=list(op.tags),
+        )
+        guest = build_guest(view, self.inst, self.disks)
+        steps = disk_steps.create_steps(view, self.node, self.inst.name, self.disks)
+        steps.append(
+            StepPlan(
+                name=AddInstance.NAME,
+                args={
+                    "instance": msgspec.to_builtins(self.inst),
+                    "disks": msgspec.to_builtins(self.disks),
+                },
+            )
+        )
+        if not op.no_install and self.disks:
+            steps.append(self._install_step(guest))
+        if op.start:
+            steps.append(start_step(guest, self.node, paused=False, was_running=False))
+        return steps
+
+    def _nics(self) -> list[Nic]:
+        group = self.context.view.node_group(self.node)
+        if group is None:
+            finding.refuse(f"node {self.node.name} is in no node group", ECODE_NOENT)
+        address = None
+        if self.op.name_check or self.op.ip_check:
+            address = resolve(Paths.from_environment(), self.op.instance_name)[1]
+        return nics.prepare(
+            self.context,
+            group,
+            self.op.nics,
+            conflicts_check=self.op.conflicts_check,
+            own_address=address,
+        )
+
+    def _install_step(self, guest: Guest) -> StepPlan:
+        private = self.op.osparams_private or {}
+        return StepPlan(
+            name=InstallOs.NAME,
+            args={
+                "node": disk_steps.node_argument(self.node),
+                "guest": msgspec.to_builtins(guest),
+                "osparams": self.context.view.fill_os(self.inst) | private,
+                "debug": int(self.op.debug_level or 0),
+            },
+        )
+
+    def result(self, outcomes: Sequence[Any]) -> Any:
+        return [self.node.name]
+
+    def hooks_environment(self) -> Mapping[str, str]:
+        return {"ADD_MODE": self.op.mode, **instance_environment(self.context.view, self.inst)}
+
+    def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
+        view = self.context.view
+        uuids = dict.fromkeys([view.cluster.master_node, self.node.uuid])
+        nodes = [view.nodes[item] for item in uuids if item in view.nodes]
+        return nodes, nodes
+
+
+@step
+class InstallOs(Step):
+    """Run the OS's create script. Arguments: node, guest, osparams, debug.
+
+    Secret parameters are not among the arguments, which are kept: the job process adds them.
+    """
+
+    NAME = "os.create"
+
+    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
+        guest = msgspec.convert(args["guest"], Guest)
+        context.log(f"* running the instance OS create scripts ({guest.os})...")
+        context.nodes.call(
+            disk_steps.node_of(context, args),
+            "os_create",
+            guest=guest,
+            osparams={**args["osparams"], **context.secrets},
+            reinstall=False,
+            debug=int(args["debug"]),
+        )
+
+
+def _relative(path: str) -> str:
+    if path.startswith("/") or ".." in path.split("/"):
+        finding.refuse(f"the storage directory '{path}' must be relative and without '..'")
+    return path

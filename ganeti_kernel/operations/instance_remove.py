@@ -1,0 +1,59 @@
+"""Removing instances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ganeti_kernel.jobs.opcodes import OpInstanceRemove
+from ganeti_kernel.jobs.operation import StepPlan, operation
+from ganeti_kernel.operations import finding
+from ganeti_kernel.operations.disks import node_argument, remove_steps
+from ganeti_kernel.operations.guests import build_guest
+from ganeti_kernel.operations.instance_config import ForgetInstance
+from ganeti_kernel.operations.instance_power import DetachDisks, _OnInstance, stop_step
+
+
+@operation
+class InstanceRemove(_OnInstance):
+    """Shut an instance down, destroy its disks, take it out of the configuration.
+
+    There is no way back once the first disk is gone, so a removal that was interrupted is
+    carried on.
+    """
+
+    OPCODE = OpInstanceRemove
+    HOOKS_PATH = "instance-remove"
+
+    def check(self) -> None:
+        super().check()
+        if self.node.offline and not self.op.ignore_failures:
+            finding.online_primary(self.context.view, self.inst)
+
+    def plan(self) -> Sequence[StepPlan]:
+        op: OpInstanceRemove = self.op
+        view, ignore = self.context.view, op.ignore_failures
+        guest = build_guest(view, self.inst)
+        forget = StepPlan(
+            name=ForgetInstance.NAME,
+            args={"uuid": self.inst.uuid, "name": self.inst.name},
+            pivot=True,
+        )
+        if self.node.offline:
+            self.context.warn(f"node {self.node.name} is offline; its data stays behind")
+            return [forget]
+        disks = view.instance_disks(self.inst)
+        return [
+            stop_step(self.inst, self.node, timeout=op.shutdown_timeout, ignore=ignore),
+            StepPlan(
+                name=DetachDisks.NAME,
+                args={"node": node_argument(self.node), "guest": msgspec.to_builtins(guest)},
+            ),
+            *remove_steps(view, self.node, self.inst.name, disks, ignore=ignore),
+            forget,
+        ]
+
+    def result(self, outcomes: Sequence[Any]) -> Any:
+        return None

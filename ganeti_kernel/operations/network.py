@@ -1,0 +1,385 @@
+"""Networks: adding, removing, connecting to node groups."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ganeti_kernel.config import pools
+from ganeti_kernel.config.changes import Draft, new_uuid
+from ganeti_kernel.errors import ECODE_EXISTS, ECODE_INVAL, ECODE_STATE, AddressPoolError
+from ganeti_kernel.jobs.opcodes import (
+    OpNetworkAdd,
+    OpNetworkConnect,
+    OpNetworkDisconnect,
+    OpNetworkRemove,
+)
+from ganeti_kernel.jobs.operation import (
+    JobContext,
+    Lock,
+    Operation,
+    Step,
+    StepPlan,
+    operation,
+    step,
+)
+from ganeti_kernel.objects import ConfigView, Network, Node, NodeGroup
+from ganeti_kernel.operations import facts, finding
+from ganeti_kernel.operations.hookenv import network_variables
+
+_MAC_PREFIX = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){2}")
+_TAG = re.compile(r"[\w.+*/:@-]{1,128}")
+
+
+def _address(text: str | None, what: str, version: int) -> str | None:
+    if text is None:
+        return None
+    try:
+        value = ipaddress.ip_address(text)
+    except ValueError:
+        value = None
+    if value is None or value.version != version:
+        finding.refuse(f"{what}: '{text}' is not an IPv{version} address")
+    return str(value)
+
+
+def make_network(op: OpNetworkAdd) -> Network:
+    """Build the network with its pool; refuses what is no sound network, naming the value."""
+    try:
+        subnet = ipaddress.IPv4Network(op.network)
+    except ValueError as error:
+        finding.refuse(f"Parameter 'OP_NETWORK_ADD.network' fails validation: {error}")
+    gateway = _address(op.gateway, "gateway", 4)
+    if gateway is not None and ipaddress.IPv4Address(gateway) not in subnet:
+        finding.refuse(f"gateway {gateway} is outside network {subnet}")
+    network6, gateway6 = op.network6, _address(op.gateway6, "gateway6", 6)
+    if network6 is not None:
+        try:
+            network6 = str(ipaddress.IPv6Network(network6))
+        except ValueError as error:
+            finding.refuse(f"network6: {error}")
+    if gateway6 is not None and not _fits6(gateway6, network6):
+        finding.refuse(f"gateway6 {gateway6} is neither in network6 nor link-local")
+    prefix = op.mac_prefix.lower() if op.mac_prefix else None
+    if prefix is not None and _MAC_PREFIX.fullmatch(prefix) is None:
+        finding.refuse(f"MAC prefix '{op.mac_prefix}' is not three octets (aa:bb:cc)")
+    bad = [tag for tag in op.tags if _TAG.fullmatch(tag) is None]
+    if bad:
+        finding.refuse(f"'{bad[0]}' is not a tag: letters, digits and .+*/:@-_ only")
+    network = Network(
+        uuid=new_uuid(),
+        name=op.network_name,
+        network=str(subnet),
+        gateway=gateway,
+        network6=network6,
+        gateway6=gateway6,
+        mac_prefix=prefix,
+        tags=sorted(set(op.tags)),
+    )
+    try:
+        return pools.with_pool(network)
+    except AddressPoolError as error:
+        finding.refuse(str(error))
+
+
+def _fits6(gateway: str, network: str | None) -> bool:
+    address = ipaddress.IPv6Address(gateway)
+    inside = network is not None and address in ipaddress.IPv6Network(network)
+    return inside or address.is_link_local
+
+
+def own_addresses(view: ConfigView, network: Network) -> Iterator[tuple[str, str]]:
+    """Addresses of nodes and of the master inside a network: (owner, address)."""
+    owners = [("the cluster's master address", view.cluster.master_ip)]
+    for node in view.nodes.values():
+        owners += [(f"node {node.name}", node.primary_ip), (f"node {node.name}", node.secondary_ip)]
+    seen = set()
+    for owner, address in owners:
+        if address and address not in seen and pools.contains(network, address):
+            seen.add(address)
+            yield owner, address
+
+
+@step
+class PutNetwork(Step):
+    """Write a new network. Arguments: network."""
+
+    NAME = "config.add-network"
+
+    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
+        network = msgspec.convert(args["network"], Network)
+
+        def change(draft: Draft) -> None:
+            if network.uuid not in draft.view.networks:
+                draft.put(network)
+
+        context.update(change)
+
+    def undo(self, context: JobContext, args: Mapping[str, Any]) -> None:
+        _drop(context, args["network"]["uuid"])
+
+
+@step
+class DropNetwork(Step):
+    """Take a network out of the configuration. Arguments: uuid."""
+
+    NAME = "config.remove-network"
+
+    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
+        _drop(context, args["uuid"])
+
+
+def _drop(context: JobContext, uuid: str) -> None:
+    def change(draft: Draft) -> None:
+        network = draft.view.networks.get(uuid)
+        if network is not None:
+            draft.delete(network)
+
+    context.update(change)
+
+
+@operation
+class NetworkAdd(Operation[OpNetworkAdd]):
+    """Add a network."""
+
+    OPCODE = OpNetworkAdd
+    HOOKS_PATH = "network-add"
+    OBJECT_TYPE = "NETWORK"
+
+    def check(self) -> None:
+        op, view = self.op, self.context.view
+        known = next((net for net in view.networks.values() if net.name == op.network_name), None)
+        if known is not None:
+            finding.refuse(
+                f"Desired network name '{op.network_name}' already exists as a network "
+                f"(UUID: {known.uuid})",
+                ECODE_EXISTS,
+            )
+        self.network = make_network(op)
+        if op.conflicts_check:
+            for owner, address in own_addresses(view, self.network):
+                self._reserve(address, f"{owner} ({address})", fatal=False)
+        for address in op.add_reserved_ips or ():
+            self._reserve(address, f"reserved address {address}", fatal=True)
+
+    def _reserve(self, address: str, what: str, *, fatal: bool) -> None:
+        try:
+            self.network = pools.reserve(self.network, address, external=True)
+        except AddressPoolError as error:
+            if fatal:
+                finding.refuse(f"cannot reserve {what}: {error}", ECODE_INVAL)
+            self.context.warn(f"Cannot reserve IP address of {what}: {error}")
+
+    def plan(self) -> Sequence[StepPlan]:
+        args = {"network": msgspec.to_builtins(self.network)}
+        return [StepPlan(name=PutNetwork.NAME, args=args)]
+
+    def result(self, outcomes: Sequence[Any]) -> Any:
+        return None
+
+    def hooks_environment(self) -> Mapping[str, str]:
+        return dict(network_variables(self.network))
+
+    def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
+        return _master(self.context.view)
+
+
+def _master(view: ConfigView) -> tuple[Sequence[Node], Sequence[Node]]:
+    nodes = [view.master] if view.master is not None else []
+    return nodes, nodes
+
+
+@operation
+class NetworkRemove(Operation[OpNetworkRemove]):
+    """Remove a network that no group is connected to."""
+
+    OPCODE = OpNetworkRemove
+    HOOKS_PATH = "network-remove"
+    OBJECT_TYPE = "NETWORK"
+
+    def locks(self) -> Sequence[Lock]:
+        network = finding.network(self.context.view, self.op.network_name)
+        return [Lock("network", network.uuid, exclusive=True)]
+
+    def check(self) -> None:
+        view = self.context.view
+        self.network = finding.network(view, self.op.network_name)
+        groups = [
+            group.name for group in view.nodegroups.values() if self.network.uuid in group.networks
+        ]
+        if groups:
+            finding.refuse(
+                f"Network '{self.network.name}' is connected to the following node groups: "
+                f"{', '.join(sorted(groups))}; run gnt-network disconnect first",
+                ECODE_STATE,
+            )
+
+    def plan(self) -> Sequence[StepPlan]:
+        return [StepPlan(name=DropNetwork.NAME, args={"uuid": self.network.uuid}, pivot=True)]
+
+    def result(self, outcomes: Sequence[Any]) -> Any:
+        return None
+
+    def hooks_environment(self) -> Mapping[str, str]:
+        return {"NETWORK_NAME": self.network.name}
+
+    def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
+        return _master(self.context.view)
+
+
+@step
+class SetConnection(Step):
+    """Connect a group to a network, or not. Arguments: group, network, params (or null), before."""
+
+    NAME = "config.group-network"
+
+    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
+        _connect(context, args["group"], args["network"], args["params"])
+
+    def undo(self, context: JobContext, args: Mapping[str, Any]) -> None:
+        _connect(context, args["group"], args["network"], args["before"])
+
+
+def _connect(context: JobContext, group: str, network: str, params: dict[str, Any] | None) -> None:
+    def change(draft: Draft) -> None:
+        found = draft.view.nodegroups.get(group)
+        if found is None:
+            return
+        networks = {key: value for key, value in found.networks.items() if key != network}
+        if params is not None:
+            networks[network] = params
+        if networks != found.networks:
+            draft.replace(found, networks=networks)
+
+    context.update(change)
+
+
+class _Connection(Operation[Any]):
+    OBJECT_TYPE = "NETWORK"
+
+    group: NodeGroup
+    network: Network
+
+    def locks(self) -> Sequence[Lock]:
+        view = self.context.view
+        group = finding.group(view, self.op.group_name)
+        network = finding.network(view, self.op.network_name)
+        return [
+            Lock("nodegroup", group.uuid, exclusive=True),
+            Lock("network", network.uuid),
+        ]
+
+    def check(self) -> None:
+        self.group = finding.group(self.context.view, self.op.group_name)
+        self.network = finding.network(self.context.view, self.op.network_name)
+
+    @property
+    def connected(self) -> bool:
+        return self.network.uuid in self.group.networks
+
+    def connection(self, params: dict[str, Any] | None) -> list[StepPlan]:
+        args = {
+            "group": self.group.uuid,
+            "network": self.network.uuid,
+            "params": params,
+            "before": self.group.networks.get(self.network.uuid),
+        }
+        return [StepPlan(name=SetConnection.NAME, args=args)]
+
+    def result(self, outcomes: Sequence[Any]) -> Any:
+        return None
+
+    def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
+        nodes = self.context.view.group_members.get(self.group.uuid, [])
+        return nodes, nodes
+
+    def group_instances(self) -> Iterator[tuple[str, int, Any]]:
+        """NICs of the group's instances: (instance name, index, NIC)."""
+        view = self.context.view
+        for node in view.group_members.get(self.group.uuid, ()):
+            for inst in view.primary_instances.get(node.uuid, ()):
+                for index, nic in enumerate(inst.nics):
+                    yield inst.name, index, nic
+
+
+@operation
+class NetworkConnect(_Connection):
+    """Connect a network to a node group."""
+
+    OPCODE = OpNetworkConnect
+    HOOKS_PATH = "network-connect"
+
+    def check(self) -> None:
+        super().check()
+        op: OpNetworkConnect = self.op
+        if op.network_mode != "pool":
+            facts.describe("network_script", op.network_mode)
+        if not op.conflicts_check or self.connected:
+            return
+        users = [
+            f"{name}: nic{index}/{nic.ip}"
+            for name, index, nic in self.group_instances()
+            if nic.ip and pools.contains(self.network, nic.ip)
+        ]
+        if users:
+            finding.refuse(
+                f"the following occurrences use IPs from network {self.network.name} that is "
+                f"about to be connected to node group {self.group.name}: {', '.join(users)}",
+                ECODE_STATE,
+            )
+
+    def plan(self) -> Sequence[StepPlan]:
+        op: OpNetworkConnect = self.op
+        if self.connected:
+            self.context.warn(
+                f"Network '{self.network.name}' is already mapped to group '{self.group.name}'"
+            )
+            return []
+        params = {"mode": op.network_mode, "link": op.network_link, "vlan": op.network_vlan}
+        return self.connection(params)
+
+    def hooks_environment(self) -> Mapping[str, str]:
+        op: OpNetworkConnect = self.op
+        return {
+            "GROUP_NAME": self.group.name,
+            "GROUP_NETWORK_MODE": op.network_mode,
+            "GROUP_NETWORK_LINK": op.network_link,
+            "GROUP_NETWORK_VLAN": op.network_vlan,
+        }
+
+
+@operation
+class NetworkDisconnect(_Connection):
+    """Disconnect a network from a node group whose instances do not use it."""
+
+    OPCODE = OpNetworkDisconnect
+    HOOKS_PATH = "network-disconnect"
+
+    def check(self) -> None:
+        super().check()
+        users = [
+            f"{name}: nic{index}"
+            for name, index, nic in self.group_instances()
+            if nic.network == self.network.uuid
+        ]
+        if users and self.connected:
+            finding.refuse(
+                f"the following occurrences use IPs from network {self.network.name} that is "
+                f"about to be disconnected from node group {self.group.name}: {', '.join(users)}",
+                ECODE_STATE,
+            )
+
+    def plan(self) -> Sequence[StepPlan]:
+        if not self.connected:
+            self.context.warn(
+                f"Network '{self.network.name}' is not mapped to group '{self.group.name}'"
+            )
+            return []
+        return self.connection(None)
+
+    def hooks_environment(self) -> Mapping[str, str]:
+        return {"GROUP_NAME": self.group.name}
