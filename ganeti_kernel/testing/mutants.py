@@ -3,14 +3,16 @@
 A suite that cannot fail is worth nothing: for each promise there is a mutant, a plugin that
 breaks it, and a test that the suite notices.
 
-    class MutantForgetsDetach(ExtStorageContract):
-        plugin_class = ...
+    class Suite(ExtStorageContract):
+        @pytest.fixture
+        def plugin_class(self, mutant: type[Plugin]) -> type[Plugin]:
+            return mutant
 
-    @pytest.mark.parametrize("mutant, caught_by", [(MutantForgetsDetach, "test_detach_…")])
+    @pytest.mark.parametrize("mutant, caught_by", [(ForgetsDetach, "test_data_survive_detach")])
     def test_mutant_is_caught(mutant, caught_by):
-        assert caught_by in run_suite(mutant).failed
+        assert caught_by in run_suite(Suite, mutant, only=caught_by).failed
 
-The classes' names must not begin with "Test", or pytest would run them in the first place.
+The suite's name must not begin with "Test", or pytest would run it in the first place.
 """
 
 from __future__ import annotations
@@ -43,6 +45,12 @@ class Outcome:
     failed: set[str] = field(default_factory=set)
     skipped: set[str] = field(default_factory=set)
     report: str = ""
+    plugin: object = None
+
+    @pytest.fixture
+    def mutant(self) -> object:
+        """The plugin under test, for the suite's fixtures."""
+        return self.plugin
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         name = report.nodeid.rpartition("::")[2].partition("[")[0]
@@ -54,9 +62,9 @@ class Outcome:
             self.passed.add(name)
 
 
-def run_suite(suite: type, only: str = "") -> Outcome:
-    """Run the tests of a class (those that match the expression `only`) in this process."""
-    outcome = Outcome()
+def run_suite(suite: type, mutant: object, *, only: str = "") -> Outcome:
+    """Run the tests of a class in this process (those that match the expression `only`)."""
+    outcome = Outcome(plugin=mutant)
     with tempfile.TemporaryDirectory(prefix="gnt-mutant-") as directory:
         config = Path(directory) / "pytest.ini"
         config.write_text(CONFIG.format(name=suite.__name__))
