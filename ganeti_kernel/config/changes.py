@@ -77,7 +77,11 @@ class Draft:
     def put(self, value: Object) -> Object:
         """Add or replace an object; returns it."""
         ident = ident_of(value)
-        expect = value.serial_no if lookup(self.base, ident) is not None else 0  # type: ignore[attr-defined]
+        pending = self._pending.get(ident)
+        if pending is not None and pending[1] is None:
+            expect = pending[0]  # deleted in this draft and made anew
+        else:
+            expect = value.serial_no if lookup(self.base, ident) is not None else 0  # type: ignore[attr-defined]
         self._pending[ident] = (expect, value)
         self._view = None
         return value

@@ -42,11 +42,9 @@ def with_pool(network: Network) -> Network:
     own = subnet(network)
     empty = "0" * own.num_addresses
     out = msgspec.structs.replace(network, reservations=empty, ext_reservations=empty)
-    taken = {str(own.network_address), str(own.broadcast_address)}
-    if network.gateway is not None:
-        taken.add(network.gateway)
-    for address in sorted(taken):
-        out = reserve(out, address, external=True)
+    for address in (str(own.network_address), str(own.broadcast_address), network.gateway):
+        if address is not None:
+            out = reserve(out, address, external=True)
     return out
 
 
