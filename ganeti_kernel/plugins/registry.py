@@ -74,6 +74,21 @@ class Registry:
                 self.config_problem = str(error)
                 log.warning("%s; no plugin is disabled", error)
 
+    def refresh(self) -> bool:
+        """Rescan if what is installed or switched off has changed; say whether it has."""
+        config = self._context.paths.plugins_config
+        disabled = self._given_disabled
+        if disabled is None:
+            try:
+                disabled = read_disabled(config)
+            except ConfigurationError:
+                disabled = NOTHING_DISABLED
+        found = self._found if self._given_found is not None else scan()
+        if _labels(found) == _labels(self._found) and disabled == self._disabled:
+            return False
+        self.rescan()
+        return True
+
     def found(self, kind: str) -> list[Found]:
         """Installed plugins of a kind without its sources, disabled ones included."""
         name = kind_of(kind).name
@@ -232,6 +247,10 @@ class Registry:
             f"{words} {name!r} is not installed on this node (installed: {known}); "
             f"install a distribution that offers it, for example ganeti-{kind.family}-{name}"
         )
+
+
+def _labels(found: Iterable[Found]) -> list[tuple[str, str, str]]:
+    return sorted((item.kind, item.name, item.label) for item in found)
 
 
 def _from_source(kind: Kind, name: str, source: PluginSource) -> Plugin | Broken:
