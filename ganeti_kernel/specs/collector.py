@@ -137,6 +137,11 @@ class Collector(Plugin):
         says so."""
 
     @hookspec
+    def metrics(self, data: Any) -> str | None:
+        """Return this data as Prometheus text; None: the daemon makes it out of `FIELDS`."""
+        return None
+
+    @hookspec
     def save(self) -> Any:
         """Return a JSON value from which `restore` goes on in another process; None: nothing."""
         return None

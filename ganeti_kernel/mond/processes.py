@@ -1,0 +1,174 @@
+"""Forking collector processes from the daemon, keeping them small, and ending them whole."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import socket
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Final, NoReturn
+
+PR_SET_PDEATHSIG: Final = 1
+PR_SET_CHILD_SUBREAPER: Final = 36
+
+MAX_FILES: Final = 256
+NICENESS: Final = 5
+"""Collectors yield to the daemon that serves their reports."""
+OOM_SCORE: Final = 500
+"""When memory runs out, the kernel takes a collector rather than an instance."""
+SWEEPS: Final = 20
+PAUSE: Final = 0.001
+"""Seconds between two looks for strays; all looks together may hold up the daemon for 20 ms."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def become_subreaper() -> None:
+    """Have orphans of this process's descendants become its children instead of init's."""
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def fork(
+    serve: Callable[[socket.socket], object], *, memory: int, verbose: bool
+) -> tuple[int, socket.socket]:
+    """Fork a process that runs `serve(its end of a socket pair)` and ends.
+
+    `memory` is MiB of address space beyond what it inherits, `verbose` keeps its standard error.
+    Returns its process id and our end.
+    """
+    ours, theirs = socket.socketpair()
+    parent = os.getpid()
+    child = os.fork()
+    if child:
+        theirs.close()
+        return child, ours
+    try:
+        ours.close()
+        _settle(parent, theirs, memory=memory, verbose=verbose)
+        serve(theirs)
+    except BaseException:  # nothing may climb up into the daemon's frames, which this process has
+        if verbose:
+            import traceback
+
+            traceback.print_exc()
+    finally:
+        _leave()
+
+
+def _leave() -> NoReturn:
+    os._exit(0)
+
+
+def _settle(parent: int, keep: socket.socket, *, memory: int, verbose: bool) -> None:
+    """Make the forked copy of the daemon a process of its own."""
+    os.setsid()
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # the daemon died before the line above
+        _leave()
+    become_subreaper()
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    _close_others(keep.fileno(), verbose=verbose)
+    os.nice(NICENESS)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
+    inherited = _address_space()
+    limits = {
+        resource.RLIMIT_AS: inherited + (memory << 20),
+        resource.RLIMIT_NOFILE: MAX_FILES,
+        resource.RLIMIT_CORE: 0,
+    }
+    for limit, value in limits.items():
+        hard = resource.getrlimit(limit)[1]
+        if hard != resource.RLIM_INFINITY:
+            value = min(value, hard)
+        resource.setrlimit(limit, (value, value))
+
+
+def _close_others(keep: int, *, verbose: bool) -> None:
+    """Close the daemon's sockets in the copy: a client must see the end when the daemon says so."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1) if verbose else (0, 1, 2):
+        os.dup2(null, standard)
+    for descriptor in open_descriptors():
+        if descriptor > 2 and descriptor != keep:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+def open_descriptors() -> list[int]:
+    """This process's descriptors, the one for the look itself included."""
+    return [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]
+
+
+def _address_space() -> int:
+    """Bytes of address space this process has now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    return pages * resource.getpagesize()
+
+
+def kill_group(pid: int) -> None:
+    """End a collector's process and all that stayed in its group."""
+    for end in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            end(pid, signal.SIGKILL)
+
+
+def has_living_children() -> bool:
+    """Whether this process has children; dead ones are reaped on the way."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+def reap(pids: set[int]) -> None:
+    """Take leave of those of these children that are dead."""
+    for pid in list(pids):
+        try:
+            gone = os.waitpid(pid, os.WNOHANG)[0] == pid
+        except ChildProcessError:
+            gone = True
+        if gone:
+            pids.discard(pid)
+
+
+def kill_strays(keep: Collection[int]) -> int:
+    """Kill and reap every child but those in `keep`; returns how many were met.
+
+    Their own children become ours meanwhile, so it looks again until there is none.
+    """
+    killed = 0
+    for _attempt in range(SWEEPS):
+        strays = [pid for pid in _children() if pid not in keep]
+        if not strays:
+            break
+        for pid in strays:
+            kill_group(pid)
+            killed += 1
+        time.sleep(PAUSE)
+        for pid in strays:
+            # without waiting: one that sleeps in the kernel is met again by the next sweep
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+    return killed
+
+
+def _children() -> list[int]:
+    me = str(os.getpid())
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if fields[1] == me:
+                    found.append(int(entry.name))
+    return found
