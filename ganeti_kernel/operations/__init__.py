@@ -1,1 +1,23 @@
-""""""
+"""What opcodes do: one module per noun. Importing this package registers all operations."""
+
+from ganeti_kernel.operations import (
+    cluster,
+    diagnose,
+    instance_create,
+    instance_power,
+    instance_query,
+    instance_remove,
+    network,
+    node,
+)
+
+__all__ = [
+    "cluster",
+    "diagnose",
+    "instance_create",
+    "instance_power",
+    "instance_query",
+    "instance_remove",
+    "network",
+    "node",
+]
