@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -37,3 +39,23 @@ def ganeti_root() -> Iterator[Path]:
         yield root
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+CLONE_NEWNET = 0x40000000
+
+
+@pytest.fixture
+def ganeti_netns() -> Iterator[None]:
+    """A network namespace of the test's own, with nothing but a loopback interface.
+
+    Only the test's thread and the programs it starts are in it. Skips without root.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/thread-self/ns/net") as home:
+        if libc.unshare(CLONE_NEWNET):
+            pytest.skip(f"no network namespace: {os.strerror(ctypes.get_errno())}")
+        try:
+            yield
+        finally:
+            if libc.setns(home.fileno(), CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), "cannot go back to the network namespace")
