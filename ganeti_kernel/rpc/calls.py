@@ -15,6 +15,7 @@ from ganeti_kernel.objects.guest import BlockDevice
 from ganeti_kernel.rpc.results import (
     HookResult,
     NodeInfo,
+    NodeReport,
     OsStatus,
     PluginRow,
     ProviderStatus,
@@ -46,7 +47,7 @@ CALLS: Final[dict[str, Call]] = {
     "version": Call(QUICK, int),
     "master_node": Call(QUICK, str),
     "node_info": Call(QUICK, NodeInfo),
-    "node_verify": Call(SLOW, dict[str, Any]),
+    "node_verify": Call(SLOW, NodeReport),
     "plugins_list": Call(QUICK, list[PluginRow]),
     "test_delay": Call(HOUR, None),
     "node_leave": Call(NORMAL, None, changes=True),

@@ -68,6 +68,26 @@ class PluginRow(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of `node_verify`. Problems are texts, empty lists mean all is well.
+
+    `time` is the node's clock, seconds; `bridges` are missing ones; `files` have SHA-256 sums,
+    None for a missing file; `plugins` only those that cannot be used; `unreachable` peers with
+    the reason.
+    """
+
+    protocol: int
+    software: str
+    cluster_name: str
+    time: float
+    hypervisors: dict[str, list[str]] = {}
+    bridges: list[str] = []
+    files: dict[str, str | None] = {}
+    plugins: list[PluginRow] = []
+    os: list[OsStatus] = []
+    unreachable: dict[str, str] = {}
+
+
 class HookResult(msgspec.Struct, frozen=True, array_like=True):
     """One hook script: `<path>-<phase>.d/<script>`, HOOK_* and its output."""
 

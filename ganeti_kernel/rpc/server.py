@@ -40,15 +40,21 @@ class Handler:
     arguments: type[msgspec.Struct]
     call: Call
     subject: Callable[[Mapping[str, Any]], str | None]
+    first: Callable[..., Any] | None
 
 
 def make_handler(
     name: str,
     function: Callable[..., Any],
     subject: Callable[[Mapping[str, Any]], str | None] = lambda _args: None,
+    first: Callable[..., Any] | None = None,
 ) -> Handler:
-    """Derive a handler from a function's signature; every argument needs a type."""
-    hints = get_type_hints(function)
+    """Derive a handler from a function's signature; every argument needs a type.
+
+    `subject(arguments)` names what the call is about: changing calls on one subject run one after
+    the other. `first(**arguments)` runs at once, before the call's turn has come.
+    """
+    hints = get_type_hints(getattr(function, "func", function))
     fields: list[Any] = []
     for parameter in inspect.signature(function).parameters.values():
         field = (parameter.name, hints[parameter.name])
@@ -57,7 +63,7 @@ def make_handler(
     arguments = msgspec.defstruct(
         f"{name}_arguments", fields, forbid_unknown_fields=True, kw_only=True
     )
-    return Handler(name, function, arguments, call_of(name), subject)
+    return Handler(name, function, arguments, call_of(name), subject, first)
 
 
 class NodeServer:
@@ -144,6 +150,11 @@ class NodeServer:
             # a digest: arguments can hold secrets, and keys live as long as the call
             canonical = wire.encode_arguments(arguments)
             join = f"{name} {hashlib.sha256(canonical).hexdigest()}"
+        first = handler.first
+        if first is not None:
+            await self._workers.run(
+                f"preparation of {name}", lambda: first(**arguments), deadline=deadline
+            )
         return await self._workers.run(
             name,
             lambda: handler.function(**arguments),

@@ -1,0 +1,119 @@
+"""What node calls work with: this node's paths, name and plugins."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from ganeti_kernel.errors import (
+    BlockDeviceError,
+    GenericError,
+    HypervisorError,
+    PluginError,
+    RemoteError,
+)
+from ganeti_kernel.paths import Paths
+from ganeti_kernel.plugins.registry import Registry
+from ganeti_kernel.specs.disk_template import DiskTemplate
+from ganeti_kernel.specs.hypervisor import Hypervisor
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class NodeContext:
+    """One per node daemon; calls use it from several threads."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        name: str,
+        plugins: Registry,
+        on_leave: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_leave` is called when the node has left its cluster and should stop serving."""
+        self.paths = paths
+        self.name = name
+        self.plugins = plugins
+        self.on_leave = on_leave
+        self._lock = threading.Lock()
+
+    def refresh(self) -> None:
+        """Notice plugins that were installed, removed, switched on or off."""
+        with self._lock:
+            self.plugins.refresh()
+
+    def plugin(self, kind: str, name: str) -> Any:
+        """Return a plugin, also one installed a moment ago; raises PluginError."""
+        with self._lock:
+            try:
+                return self.plugins.get(kind, name)
+            except PluginError:
+                if not self.plugins.refresh():
+                    raise
+                return self.plugins.get(kind, name)
+
+    @contextlib.contextmanager
+    def hypervisor(self, name: str) -> Iterator[Hypervisor]:
+        """Use a hypervisor; a defect of the plugin becomes a HypervisorError that names it."""
+        plugin: Hypervisor = self.plugin("hypervisor", name)
+        with _blaming(f"hypervisor {name}", HypervisorError):
+            yield plugin
+
+    @contextlib.contextmanager
+    def template(self, name: str) -> Iterator[DiskTemplate]:
+        """Use a disk template; a defect of the plugin becomes a BlockDeviceError that names it."""
+        plugin: DiskTemplate = self.plugin("disk_template", name)
+        with _blaming(f"disk template {name}", BlockDeviceError):
+            yield plugin
+
+    def has_feature(self, template: str, feature: str) -> bool:
+        with self.template(template) as plugin:
+            return feature in plugin.describe().features
+
+
+@contextlib.contextmanager
+def _blaming(what: str, error_class: type[GenericError]) -> Iterator[None]:
+    try:
+        yield
+    except GenericError:
+        raise
+    except NotImplementedError:
+        raise error_class(f"{what} cannot do this: it lacks the feature") from None
+    except Exception as error:  # a stranger's code; the caller gets one line, the log all
+        log.exception("defect in %s", what)
+        text = f"{type(error).__name__}: {error}"
+        raise error_class(
+            f"{what} has a defect ({text}); its author needs this node's log"
+        ) from error
+
+
+def bounded(what: str, seconds: float, function: Callable[[], T]) -> T:
+    """Return or raise what `function` does, but wait at most `seconds` for it.
+
+    Raises RemoteError then; the thread is left to itself, as nothing can end it.
+    """
+    outcome: list[tuple[bool, Any]] = []
+
+    def work() -> None:
+        try:
+            outcome.append((True, function()))
+        except BaseException as error:  # handed over to the thread that waits
+            outcome.append((False, error))
+
+    thread = threading.Thread(target=work, name=f"bounded {what}", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise RemoteError(f"{what} did not answer within {seconds:g} seconds")
+    good, value = outcome[0]
+    if good:
+        result: T = value
+        return result
+    if not isinstance(value, Exception):
+        raise RemoteError(f"{what} tried to end the node daemon ({value!r})")
+    raise value
