@@ -38,7 +38,7 @@ def remote_shell(paths: Paths) -> list[str]:
 def console(name: str, show_command: bool, **_given: Any) -> int:
     """Open the console of a running instance; what ends the session the console says."""
     with master.connect(query=True) as client:
-        answer = client.call("Query", ["instance", ["console", "oper_state"], ["=", "name", name]])
+        answer = client.query("instance", ["console", "oper_state"], ["=", "name", name])
     if not answer["data"]:
         raise errors.OpPrereqError(f"Instance '{name}' not known", errors.ECODE_NOENT)
     (status, found), (_state_status, running) = answer["data"][0]

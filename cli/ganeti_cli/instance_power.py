@@ -60,7 +60,7 @@ def chosen(client: Any, mode: str, names: Sequence[str]) -> list[str]:
 
 
 def _column(client: Any, what: str, fields: list[str], test: Any) -> list[Any]:
-    rows = client.call("Query", [what, fields, test])["data"]
+    rows = client.query(what, fields, test)["data"]
     return [value for row in rows for status, value in row if status == 0]
 
 

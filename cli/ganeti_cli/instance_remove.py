@@ -20,7 +20,7 @@ def remove(name: str, **given: Any) -> int:
     """Shut an instance down and remove it with all its data."""
     if not given["force"]:
         with master.connect() as client:
-            rows = client.call("Query", ["instance", ["name"], ["=", "name", name]])["data"]
+            rows = client.query("instance", ["name"], ["=", "name", name])["data"]
         if not rows:
             raise errors.OpPrereqError(f"Instance '{name}' not known", errors.ECODE_NOENT)
         question = f"This will remove the volumes of the instance {name}. Continue?"

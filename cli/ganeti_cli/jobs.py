@@ -33,7 +33,7 @@ def run_opcode(
         full["priority"] = priority
     with master.connect() as client:
         if submit_only:
-            job_id = master.submit(client, [full])
+            job_id = client.submit_job([full])
             click.echo(str(job_id) if print_jobid else f"JobID: {job_id}")
             return None
         return master.run_job(client, [full])[0]

@@ -92,7 +92,7 @@ def list_command(resource: Resource, summary: str) -> click.Command:
         fields = choose_fields(resource.fields, values["output"])
         qfilter = make_filter(resource, names, force=values.get("force_filter", False))
         with master.connect(query=True) as client:
-            result = client.call("Query", [resource.what, fields, qfilter])
+            result = client.query(resource.what, fields, qfilter)
         return show(result, resource, values)
 
     return command
@@ -110,7 +110,7 @@ def list_fields_command(resource: Resource) -> click.Command:
     @options("no_headers", "separator")
     def command(fields: tuple[str, ...], **values: Any) -> int:
         with master.connect(query=True) as client:
-            result = client.call("QueryFields", [resource.what, list(fields) or None])
+            result = client.query_fields(resource.what, list(fields) or None)
         rows = [
             [item["name"], _kind_word(item["kind"]), item["title"], item["doc"]]
             for item in result["fields"]

@@ -8,14 +8,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ganeti_kernel.luxi.client import Client
-
 from ganeti_cli.failures import NotCluster, NotMaster
 from ganeti_kernel import errors
+from ganeti_kernel.luxi.client import SOCKET_VARIABLE, WAIT_TIMEOUT, LuxiClient, socket_path
 from ganeti_kernel.paths import Paths, host_name
 
-POLL_SECONDS: Final = 60.0
-"""How long one wait for news of a job lasts before it is asked again."""
+FINAL: Final = ("success", "error", "canceled")
+IDLE: Final = ("queued", "waiting")
 
 PATIENCE: Final = 5.0
 """Seconds after which a job that has not begun is mentioned."""
@@ -30,30 +29,31 @@ def read_ssconf(paths: Paths, key: str) -> str | None:
         return None
 
 
-def connect(paths: Paths | None = None, *, query: bool = False) -> Client:
-    """Connect to the master daemon of this node.
+class Client(LuxiClient):
+    """A connection whose failure says what this node is, not only that nobody answered."""
 
-    Raises NotCluster, NotMaster or LuxiError, each saying what to do.
+    def call(self, method: str, *args: Any) -> Any:
+        try:
+            return super().call(method, *args)
+        except errors.LuxiError:
+            paths = Paths.from_environment()
+            if read_ssconf(paths, "cluster_name") is None:
+                raise NotCluster from None
+            master = read_ssconf(paths, "master_node")
+            if master and master != host_name():
+                raise NotMaster(master) from None
+            raise
+
+
+def connect(paths: Paths | None = None, *, query: bool = False) -> Client:
+    """Return a client of the master daemon; it connects with its first call.
+
+    Calls raise NotCluster, NotMaster or LuxiError, each saying what to do.
     """
     paths = paths or Paths.from_environment()
-    path = _socket_path(paths, query=query)
-    try:
-        return Client(path)
-    except errors.LuxiError:
-        if read_ssconf(paths, "cluster_name") is None:
-            raise NotCluster from None
-        master = read_ssconf(paths, "master_node")
-        if master and master != host_name():
-            raise NotMaster(master) from None
-        raise
-
-
-def _socket_path(paths: Paths, *, query: bool) -> str:
-    override = os.environ.get("FORCE_LUXI_SOCKET")
-    named = {"master": paths.master_socket, "query": paths.query_socket}
-    if override:
-        return str(named.get(override, override))
-    return str(paths.query_socket if query else paths.master_socket)
+    if query and not os.environ.get(SOCKET_VARIABLE):
+        return Client(paths.query_socket)
+    return Client(socket_path(paths))
 
 
 def reason_trail(program: str, command: str, text: str | None) -> list[list[Any]]:
@@ -63,41 +63,31 @@ def reason_trail(program: str, command: str, text: str | None) -> list[list[Any]
     return [*trail, [f"gnt:client:{program}", command, now]]
 
 
-def submit(client: Client, opcodes: Sequence[Mapping[str, Any]]) -> int:
-    """Submit one job; returns its id."""
-    return int(client.call("SubmitJob", [list(opcodes)]))
-
-
-def run_job(client: Client, opcodes: Sequence[Mapping[str, Any]]) -> list[Any]:
+def run_job(client: LuxiClient, opcodes: Sequence[Mapping[str, Any]]) -> list[Any]:
     """Submit a job, show its log, wait for its end; returns the opcodes' results."""
-    return wait_job(client, submit(client, opcodes))
+    return wait_job(client, client.submit_job(opcodes))
 
 
-def wait_job(client: Client, job_id: int) -> list[Any]:
-    """Show a job's log until it ends; returns results or raises what it failed with."""
-    last_info: Any = None
-    last_serial: int | None = None
+def wait_job(client: LuxiClient, job_id: int, *, quiet: bool = False) -> list[Any]:
+    """Show a job's log (unless `quiet`) until it ends; returns results or raises its failure."""
+    info: list[Any] | None = None
+    serial: int | None = None
     started = time.monotonic()
-    mentioned = False
+    mentioned = quiet
     while True:
-        change = client.call(
-            "WaitForJobChange", [job_id, ["status"], last_info, last_serial, POLL_SECONDS]
-        )
-        if change is None:
-            raise errors.JobLost(f"job {job_id} is not in the queue; it may have been archived")
-        if change != "nochange":
-            last_info, entries = change
-            for serial, timestamp, kind, message in entries or ():
-                show_log(timestamp, kind, message)
-                last_serial = max(last_serial or 0, serial)
-            if last_info[0] in ("success", "error", "canceled"):
+        patience = PATIENCE if not mentioned and (info is None or info[0] in IDLE) else WAIT_TIMEOUT
+        change = client.wait_for_job_change(job_id, ["status"], info, serial, patience)
+        if change is not None:
+            info, entries = change
+            for number, timestamp, kind, message in entries:
+                serial = max(serial or 0, number)
+                if not quiet:
+                    show_log(timestamp, kind, message)
+            if info[0] in FINAL:
                 return _outcome(client, job_id)
-        waiting = last_info and last_info[0] in ("queued", "waiting")
-        if waiting and not mentioned and time.monotonic() - started > PATIENCE:
-            print(
-                f"Job {job_id} is {last_info[0]}; `gnt-job info {job_id}` shows for what",
-                file=sys.stderr,
-            )
+        if not mentioned and info and info[0] in IDLE and time.monotonic() - started > PATIENCE:
+            hint = f"`gnt-job info {job_id}` shows for what"
+            print(f"Job {job_id} is {info[0]}; {hint}", file=sys.stderr)
             mentioned = True
 
 
@@ -108,8 +98,8 @@ def show_log(timestamp: Sequence[int], kind: str, message: Any) -> None:
     print(f"{stamp} {text}", flush=True)
 
 
-def _outcome(client: Client, job_id: int) -> list[Any]:
-    row = client.call("QueryJobs", [[job_id], ["status", "opstatus", "opresult"]])[0]
+def _outcome(client: LuxiClient, job_id: int) -> list[Any]:
+    row = client.query_jobs([job_id], ["status", "opstatus", "opresult"])[0]
     if row is None:
         raise errors.JobLost(f"job {job_id} is not in the queue; it may have been archived")
     status, op_status, op_result = row

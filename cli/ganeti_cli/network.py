@@ -82,7 +82,7 @@ def _groups(names: tuple[str, ...]) -> list[str]:
     if names:
         return list(names)
     with master.connect(query=True) as client:
-        rows = client.call("Query", ["group", ["name"], None])["data"]
+        rows = client.query("group", ["name"], None)["data"]
     return [row[0][1] for row in rows]
 
 
@@ -142,7 +142,7 @@ def info(names: tuple[str, ...], **_given: Any) -> int:
     """Show networks: their addresses, who uses them, and what is free."""
     qfilter = ["|", *(["=", "name", name] for name in names)] if names else None
     with master.connect(query=True) as client:
-        answer = client.call("Query", ["network", list(_INFO_FIELDS), qfilter])
+        answer = client.query("network", list(_INFO_FIELDS), qfilter)
         rows = [
             {field: value for field, (_status, value) in zip(_INFO_FIELDS, row, strict=True)}
             for row in answer["data"]
@@ -163,9 +163,7 @@ def _users(client: Any, row: Mapping[str, Any]) -> list[tuple[str, list[tuple[in
     wanted = ["|", *(["=", "name", name] for name in row["inst_list"])]
     fields = ["name", "nic.ips", "nic.networks"]
     out = []
-    for (_s, name), (_t, ips), (_u, nets) in client.call("Query", ["instance", fields, wanted])[
-        "data"
-    ]:
+    for (_s, name), (_t, ips), (_u, nets) in client.query("instance", fields, wanted)["data"]:
         pairs = [
             (index, ip)
             for index, (ip, net) in enumerate(zip(ips, nets, strict=True))

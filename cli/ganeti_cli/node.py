@@ -88,7 +88,7 @@ def info(names: tuple[str, ...], **_given: Any) -> int:
     """Show everything about nodes."""
     with master.connect(query=True) as client:
         qfilter = ["|", *(["=", "name", name] for name in names)] if names else None
-        answer = client.call("Query", ["node", list(_INFO_FIELDS), qfilter])
+        answer = client.query("node", list(_INFO_FIELDS), qfilter)
     rows = [
         {field: value for field, (_status, value) in zip(_INFO_FIELDS, row, strict=True)}
         for row in answer["data"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -11,6 +11,8 @@ from ganeti_cli import listing, master, output
 from ganeti_cli.app import Misuse
 from ganeti_cli.options import OPTIONS, options
 from ganeti_kernel import errors
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 STATUS_CHOICES: Final = {
     "--pending": frozenset({"queued", "waiting", "canceling"}),
@@ -22,8 +24,8 @@ STATUS_CHOICES: Final = {
 }
 
 
-def _status_options(names: Iterable[str]) -> Any:
-    def decorate(function: Any) -> Any:
+def _status_options(names: Iterable[str]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
         for flag in names:
             states = ", ".join(sorted(STATUS_CHOICES[flag]))
             function = click.option(
@@ -64,7 +66,7 @@ def list_jobs(ids: tuple[str, ...], status: str | None, archived: bool, **given:
         parts.append(["!", ["?", "archived"]] if "archived" in fields else None)
     used = [part for part in parts if part]
     with master.connect(query=True) as client:
-        result = client.call("Query", ["job", fields, ["&", *used] if used else None])
+        result = client.query("job", fields, ["&", *used] if used else None)
     return listing.show(result, JOBS, given)
 
 
@@ -102,10 +104,7 @@ def _follow(job: str, *, quiet: bool) -> int:
     number = parse_numbers([job])[0]
     with master.connect() as client:
         try:
-            if quiet:
-                master.wait_quietly(client, number)
-            else:
-                master.wait_job(client, number)
+            master.wait_job(client, number, quiet=quiet)
         except errors.JobLost:
             raise
         except errors.GenericError as error:
@@ -131,7 +130,7 @@ def cancel(ids: tuple[str, ...], status: str | None, kill: bool, **given: Any) -
                 return 1
         failed = False
         for number in numbers:
-            ok, message = client.call("CancelJob", [number, kill])
+            ok, message = client.cancel_job(number, kill)
             click.echo(message)
             failed = failed or not ok
     return 1 if failed else 0
@@ -144,7 +143,7 @@ def _chosen(client: Any, ids: tuple[str, ...], status: str | None) -> list[int]:
         return parse_numbers(ids)
     assert status is not None
     test = ["|", *(["=", "status", state] for state in sorted(STATUS_CHOICES[status]))]
-    rows = client.call("Query", ["job", ["id"], test])["data"]
+    rows = client.query("job", ["id"], test)["data"]
     return [row[0][1] for row in rows]
 
 
@@ -158,7 +157,7 @@ def change_priority(ids: tuple[str, ...], status: str | None, priority: int, **_
     failed = False
     with master.connect() as client:
         for number in _chosen(client, ids, status):
-            ok, message = client.call("ChangeJobPriority", [number, priority])
+            ok, message = client.call("ChangeJobPriority", number, priority)
             click.echo(message)
             failed = failed or not ok
     return 1 if failed else 0
@@ -172,7 +171,7 @@ def archive(ids: tuple[str, ...], **_given: Any) -> int:
     failed = False
     with master.connect() as client:
         for number in parse_numbers(ids):
-            if not client.call("ArchiveJob", [number]):
+            if not client.call("ArchiveJob", number):
                 click.echo(f"Job {number} was not archived: it is unknown or has not ended.")
                 failed = True
     return 1 if failed else 0
@@ -185,7 +184,7 @@ def autoarchive(age: str, **_given: Any) -> int:
     """Archive every job that ended longer than AGE ago (seconds, or with s, m, h, d, w)."""
     seconds = -1 if age == "all" else parse_age(age)
     with master.connect() as client:
-        archived, left = client.call("AutoArchiveJobs", [seconds, 60])
+        archived, left = client.call("AutoArchiveJobs", seconds, 60)
     click.echo(f"Archived {archived} jobs, {left} unchecked left")
     return 0
 

@@ -25,7 +25,7 @@ def info(ids: tuple[str, ...], **_given: Any) -> int:
     """Show everything about jobs: times, opcodes, results, logs."""
     numbers = parse_numbers(ids)
     with master.connect(query=True) as client:
-        rows = client.call("QueryJobs", [numbers, list(FIELDS)])
+        rows = client.query_jobs(numbers, list(FIELDS))
     missing = False
     for number, row in zip(numbers, rows, strict=True):
         if row is None:

@@ -72,7 +72,7 @@ def parse_bool(text: str) -> bool:
     raise ValueError(f"{text!r} is neither yes nor no")
 
 
-class _Parsed(click.ParamType):
+class Parsed(click.ParamType[Any]):
     """An option value that a pure function parses."""
 
     def __init__(self, name: str, parse: Any) -> None:
@@ -88,8 +88,23 @@ class _Parsed(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-KEY_VALUES: Final = _Parsed("KEY=VALUE,…", parse_key_values)
-IDENT: Final = _Parsed("IDENT:KEY=VALUE,…", parse_ident)
-SIZE: Final = _Parsed("SIZE", parse_size)
-YES_NO: Final = _Parsed("yes|no", parse_bool)
-COMMA_LIST: Final = _Parsed("A,B,…", split_escaped)
+KEY_VALUES: Final = Parsed("KEY=VALUE,…", parse_key_values)
+IDENT: Final = Parsed("IDENT:KEY=VALUE,…", parse_ident)
+SIZE: Final = Parsed("SIZE", parse_size)
+YES_NO: Final = Parsed("yes|no", parse_bool)
+COMMA_LIST: Final = Parsed("A,B,…", split_escaped)
+
+__all__ = [
+    "COMMA_LIST",
+    "IDENT",
+    "KEY_VALUES",
+    "SIZE",
+    "YES_NO",
+    "Parsed",
+    "UnitParseError",
+    "parse_bool",
+    "parse_ident",
+    "parse_key_values",
+    "parse_size",
+    "split_escaped",
+]

@@ -6,6 +6,7 @@ Whatever fails, the machine is left as it was.
 from __future__ import annotations
 
 import ipaddress
+import os
 import secrets
 import shutil
 import time
@@ -31,7 +32,7 @@ from ganeti_kernel.plugins.parameters import validate
 from ganeti_kernel.rpc.resolve import resolve
 from ganeti_kernel.rpc.trust import create_authority, fingerprint, issue_certificate
 from ganeti_kernel.specs import PluginContext
-from ganeti_kernel.specs.store import StoreBackend
+from ganeti_kernel.specs.store import Store, StoreBackend
 
 STORE_SCHEME: Final = "sqlite"
 """Scheme of the store that a new cluster gets unless told otherwise: an entry point's name."""
@@ -99,8 +100,7 @@ def initialise(paths: Paths, options: ClusterOptions, say: Callable[[str], None]
         )
         say("creating the configuration store")
         made += [paths.store_file, *_companions(paths.store_file), paths.config_file]
-        backend: StoreBackend = registry.get("store", STORE_SCHEME)
-        store = backend.open(f"{STORE_SCHEME}://{paths.store_file}", create=True)
+        store = open_store(paths, create=True)
         try:
             store_view(store, view)
         finally:
@@ -114,6 +114,13 @@ def initialise(paths: Paths, options: ClusterOptions, say: Callable[[str], None]
             path.unlink(missing_ok=True)
         raise
     return view
+
+
+def open_store(paths: Paths, *, create: bool) -> Store:
+    """Open this node's store; raises StoreError when it is missing or not ours."""
+    registry = Registry(PluginContext(paths=paths, node_name=host_name()))
+    backend: StoreBackend = registry.get("store", STORE_SCHEME)
+    return backend.open(f"{STORE_SCHEME}://{paths.store_file}", create=create)
 
 
 def refuse_member(paths: Paths) -> None:
@@ -176,8 +183,6 @@ def _make_directories(paths: Paths) -> None:
 
 def _write(path: Path, content: bytes, mode: int) -> None:
     """Write a file that is never readable by more than `mode` allows."""
-    import os
-
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with open(handle, "wb") as stream:
         stream.write(content)

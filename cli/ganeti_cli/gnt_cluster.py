@@ -1,0 +1,27 @@
+"""gnt-cluster: the cluster as a whole."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from ganeti_cli.app import Entry, Program, run
+
+PROGRAM = Program(
+    "gnt-cluster",
+    {
+        "destroy": Entry("ganeti_cli.cluster_life:destroy", "End an empty cluster."),
+        "export-config": Entry("ganeti_cli.cluster_config:export_config", "Write config.data."),
+        "getmaster": Entry("ganeti_cli.cluster:getmaster", "Show the master node."),
+        "import-config": Entry("ganeti_cli.cluster_config:import_config", "Take a config.data."),
+        "info": Entry("ganeti_cli.cluster_info:info", "Show the cluster's settings."),
+        "init": Entry("ganeti_cli.cluster_life:init", "Make a cluster of this machine."),
+        "verify": Entry("ganeti_cli.cluster:verify", "Look for anything that is wrong."),
+        "version": Entry("ganeti_cli.cluster:version", "Show versions of software and formats."),
+    },
+    {"show": "info"},
+    "Manage the cluster.",
+)
+
+
+def main() -> NoReturn:
+    run(PROGRAM)
