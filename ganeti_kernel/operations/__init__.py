@@ -9,6 +9,7 @@ from ganeti_kernel.operations import (
     instance_remove,
     network,
     node,
+    test,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "instance_remove",
     "network",
     "node",
+    "test",
 ]

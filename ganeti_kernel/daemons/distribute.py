@@ -1,0 +1,129 @@
+"""Carrying the configuration to the nodes: ssconf to all, `config.data` to master candidates.
+
+This node's own files are written first. Changes that come while nodes are being told are told
+together; a node that could not be reached is tried again until it was, or went offline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from ganeti_kernel.config import datafile
+from ganeti_kernel.config.ssconf import is_candidate, ssconf_values, write_ssconf
+from ganeti_kernel.errors import GenericError
+from ganeti_kernel.jobs.configuration import SharedConfig
+from ganeti_kernel.objects import ConfigView, Node
+from ganeti_kernel.paths import Paths
+from ganeti_kernel.rpc.files import write_durably
+
+log = logging.getLogger(__name__)
+
+CONFIG_MODE: Final = 0o640
+
+RETRY_SECONDS: Final = (1.0, 60.0)
+"""Seconds before the first repetition for nodes that failed, and at most."""
+
+SETTLE_SECONDS: Final = 30.0
+
+
+class ManyNodes(Protocol):
+    """What is needed of the node client."""
+
+    async def call_many(
+        self, nodes: Sequence[Node], name: str, args: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Return node UUID -> result with `ok` and `error`."""
+
+
+class Distributor:
+    """Follows a SharedConfig; run it as a task."""
+
+    def __init__(self, paths: Paths, config: SharedConfig, nodes: ManyNodes) -> None:
+        self._paths = paths
+        self._config = config
+        self._nodes = nodes
+        self._local = asyncio.Event()
+        self._remote = asyncio.Event()
+        self._written = 0
+        self._progress = asyncio.Condition()
+        self._failed: dict[str, str] = {}
+        config.listeners.append(self._local.set)
+
+    async def run(self) -> None:
+        """Never returns; cancel it. What the nodes have is not known at first: they are told."""
+        self._local.set()
+        await asyncio.gather(self._write_here(), self._tell_nodes())
+
+    async def settled(self, serial: int) -> None:
+        """Wait until this node's files hold configuration `serial` (or give up with a log line)."""
+        try:
+            async with asyncio.timeout(SETTLE_SECONDS), self._progress:
+                await self._progress.wait_for(lambda: self._written >= serial)
+        except TimeoutError:
+            log.error("configuration %d could not be written to this node's files", serial)
+
+    async def _write_here(self) -> None:
+        while True:
+            await self._local.wait()
+            self._local.clear()
+            view = self._config.view
+            try:
+                await asyncio.to_thread(_write_files, self._paths, view)
+            except (OSError, GenericError) as error:  # a full disk: the store has it all the same
+                log.error("cannot write the configuration's files: %s", error)
+                await asyncio.sleep(RETRY_SECONDS[0])
+                self._local.set()
+                continue
+            async with self._progress:
+                self._written = view.serial_no
+                self._progress.notify_all()
+            self._remote.set()
+
+    async def _tell_nodes(self) -> None:
+        pause, longest = RETRY_SECONDS
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause if self._failed else None):
+                    await self._remote.wait()
+            fresh = self._remote.is_set()
+            self._remote.clear()
+            view = self._config.view
+            only = None if fresh else set(self._failed)
+            self._failed = await self._tell(view, only)
+            pause = RETRY_SECONDS[0] if fresh else min(longest, pause * 2)
+
+    async def _tell(self, view: ConfigView, only: set[str] | None) -> dict[str, str]:
+        """Tell nodes (all, or `only` these); returns those that failed with the reason."""
+        nodes = [
+            node
+            for uuid, node in view.nodes.items()
+            if not node.offline
+            and uuid != view.cluster.master_node
+            and (only is None or uuid in only)
+        ]
+        candidates = [node for node in nodes if is_candidate(view, node.uuid)]
+        failed: dict[str, str] = {}
+        for targets, name, args in (
+            (nodes, "ssconf_write", {"values": ssconf_values(view)}),
+            (candidates, "config_write", {"content": datafile.dump(view).decode()}),
+        ):
+            if not targets:
+                continue
+            results = await self._nodes.call_many(targets, name, args)
+            for node in targets:
+                result = results.get(node.uuid)
+                if result is None or not result.ok:
+                    reason = "no answer" if result is None else str(result.error)
+                    failed[node.uuid] = reason
+                    if self._failed.get(node.uuid) != reason:
+                        log.warning("%s on node %s: %s", name, node.name, reason)
+        return failed
+
+
+def _write_files(paths: Paths, view: ConfigView) -> None:
+    write_durably(paths.config_file, datafile.dump(view), CONFIG_MODE)
+    write_ssconf(paths, ssconf_values(view))

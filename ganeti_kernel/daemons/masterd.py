@@ -1,0 +1,159 @@
+"""`ganeti-masterd`: takes jobs and queries, runs jobs, and is the only writer of the state."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from ganeti_kernel.config.keys import META_EPOCH, RESERVATIONS_PREFIX
+from ganeti_kernel.config.reservations import Reservations
+from ganeti_kernel.config.writer import ConfigWriter
+from ganeti_kernel.daemons.common import Daemon, parse_options, run_daemon
+from ganeti_kernel.daemons.distribute import Distributor
+from ganeti_kernel.daemons.queries import EngineQueries
+from ganeti_kernel.errors import ConfigurationError
+from ganeti_kernel.jobs.commit import Committer
+from ganeti_kernel.jobs.configuration import SharedConfig
+from ganeti_kernel.jobs.manager import JobManager
+from ganeti_kernel.jobs.processes import JobProcesses
+from ganeti_kernel.jobs.queue import JobQueue
+from ganeti_kernel.jobs.server import JobServer
+from ganeti_kernel.jobs.warm import WarmSpec
+from ganeti_kernel.luxi.methods import Methods
+from ganeti_kernel.luxi.server import LuxiServer, method_table
+from ganeti_kernel.paths import Paths, host_name
+from ganeti_kernel.plugins.registry import Registry
+from ganeti_kernel.rpc.client import NodeClient
+from ganeti_kernel.specs.base import PluginContext
+from ganeti_kernel.specs.store import Store, StoreBackend
+from ganeti_kernel.store.url import file_url, scheme
+
+NAME: Final = "ganeti-masterd"
+
+DEFAULT_BACKEND: Final = "sqlite"
+"""The store that comes with the kernel; `--store` names another."""
+
+log = logging.getLogger(NAME)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the daemon; returns its exit code."""
+    options = parse_options(
+        NAME, "Take jobs and queries, and keep the cluster's configuration.", argv, add=_add_options
+    )
+    return run_daemon(NAME, options, _run)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    flag = parser.add_argument
+    flag("--store", metavar="URL", help="where the state is kept (default: a file on this node)")
+    flag(
+        "--operations",
+        metavar="MODULE",
+        default="ganeti_kernel.operations",
+        help="module whose import registers all operations (default %(default)s)",
+    )
+    flag(
+        "--node-calls",
+        metavar="MODULE:NAME",
+        default="ganeti_kernel.rpc.sync:SyncNodeClient",
+        help="what makes the client for node calls in job processes (default %(default)s)",
+    )
+
+
+async def _run(daemon: Daemon) -> None:
+    paths, extra = daemon.paths, daemon.options.extra
+    registry = Registry(PluginContext(paths=paths, node_name=host_name()))
+    committer = Committer(open_store(registry, paths, extra.store))
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(committer.close)
+        writer = await committer.read(ConfigWriter)
+        _check_master(writer)
+        epoch, reservations = await committer.read(_load)
+        config = SharedConfig(writer, committer)
+        queue = JobQueue(committer)
+        await queue.load()
+        manager = JobManager(paths, committer, queue, config, reservations)
+        server = JobServer(manager, committer, epoch)
+        await server.load()
+        spec = WarmSpec([extra.operations], extra.node_calls)
+        processes = JobProcesses(paths, spec, manager)
+        manager.fork = processes.fork
+
+        nodes = await stack.enter_async_context(NodeClient(paths, epoch))
+        distributor = Distributor(paths, config, nodes)
+        server.settled = distributor.settled
+        queries = EngineQueries(registry, config, manager, nodes)
+        methods = Methods(committer, config, manager, queries)
+        await methods.load()
+        luxi = LuxiServer(method_table(methods.table()))
+
+        await processes.start()
+        stack.push_async_callback(processes.stop)
+        await manager.start()
+        stack.push_async_callback(manager.stop)
+        await server.listen(paths.job_socket)
+        stack.push_async_callback(server.close)
+        spreading = asyncio.create_task(distributor.run())
+        stack.push_async_callback(_cancel, spreading)
+        for path in (paths.master_socket, paths.query_socket):
+            await luxi.listen(path)
+        stack.push_async_callback(luxi.close)
+        daemon.on_reload(registry.rescan)
+        daemon.ready(f"serving cluster {config.view.cluster.cluster_name}")
+        await _until_stopped(daemon, spreading)
+
+
+async def _until_stopped(daemon: Daemon, *tasks: asyncio.Task[None]) -> None:
+    """Wait for the end; a background task that dies takes the daemon with it, not in silence."""
+    stop = asyncio.create_task(daemon.stop.wait())
+    try:
+        await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        stop.cancel()
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def open_store(registry: Registry, paths: Paths, url: str | None) -> Store:
+    """Open the cluster's store. Raises ConfigurationError, StoreError, PluginError."""
+    if url is None:
+        if not paths.store_file.exists():
+            raise ConfigurationError(
+                f"{paths.store_file} does not exist: this node is not the master of a cluster; "
+                "gnt-cluster init makes one"
+            )
+        url = file_url(DEFAULT_BACKEND, paths.store_file)
+    backend: StoreBackend = registry.get("store", scheme(url))
+    return backend.open(url, create=False)
+
+
+def _check_master(writer: ConfigWriter) -> None:
+    master = writer.view.master
+    name = host_name()
+    if master is not None and master.name != name:
+        raise ConfigurationError(
+            f"the master node is {master.name}, this is {name}; the master daemon runs there only"
+        )
+
+
+def _load(store: Store) -> tuple[int, Reservations]:
+    epoch = store.get(META_EPOCH)
+    keys = [entry.key for entry in store.list(RESERVATIONS_PREFIX)]
+    return int(epoch.value) if epoch else 0, Reservations.from_keys(keys)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""Hooks of an operation: the environment they see, and what their failure means.
+
+Facts of upstream 3.0: pre hooks can refuse the operation, unreachable nodes do not; failures of
+post hooks are only reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ganeti_kernel.errors import HooksAbort
+from ganeti_kernel.jobs.operation import JobContext, Operation
+
+HOOKS_VERSION: Final = "2"
+FAILED: Final = 1
+
+
+def hooks_environment(
+    operation: Operation[Any], context: JobContext, phase: str, before: Mapping[str, str]
+) -> dict[str, str]:
+    """All variables of one phase; `before`: the operation's own ones of the pre phase."""
+    cluster, master = context.view.cluster, context.view.master
+    env = {
+        "GANETI_HOOKS_VERSION": HOOKS_VERSION,
+        "GANETI_HOOKS_PHASE": phase,
+        "GANETI_HOOKS_PATH": str(operation.HOOKS_PATH),
+        "GANETI_OP_CODE": str(type(operation.op).__struct_config__.tag),
+        "GANETI_OBJECT_TYPE": operation.OBJECT_TYPE,
+        "GANETI_CLUSTER": cluster.cluster_name,
+        "GANETI_MASTER": master.name if master is not None else "",
+    }
+    own = operation.hooks_environment()
+    env |= {f"GANETI_{name}": value for name, value in (own if phase == "pre" else before).items()}
+    if phase == "post":
+        env |= {f"GANETI_POST_{name}": value for name, value in own.items()}
+    return env
+
+
+class Hooks:
+    """Runs the hooks of one execution; remembers the pre phase's variables for the post phase."""
+
+    def __init__(self, operation: Operation[Any], context: JobContext) -> None:
+        self._operation = operation
+        self._context = context
+        self._before: dict[str, str] = {}
+
+    def pre(self) -> None:
+        """Run pre hooks; raises HooksAbort with [node, script, output] of each that failed."""
+        if self._operation.HOOKS_PATH is None:
+            return
+        self._before = dict(self._operation.hooks_environment())
+        failed = self._run("pre", 0)
+        if failed:
+            raise HooksAbort(failed)
+
+    def post(self) -> None:
+        """Run post hooks; failures become warnings."""
+        if self._operation.HOOKS_PATH is None:
+            return
+        self._context_refresh()
+        for node, script, output in self._run("post", 1):
+            self._context.warn(f"post hook {script} failed on node {node}: {output}")
+
+    def _context_refresh(self) -> None:
+        refresh = getattr(self._context, "refresh", None)
+        if refresh is not None:
+            refresh()
+
+    def _run(self, phase: str, which: int) -> list[list[str]]:
+        nodes = self._operation.hooks_nodes()[which]
+        if not nodes:
+            return []
+        env = hooks_environment(self._operation, self._context, phase, self._before)
+        results = self._context.nodes.call_many(
+            nodes, "hooks_run", path=self._operation.HOOKS_PATH, phase=phase, env=env
+        )
+        failed: list[list[str]] = []
+        for node in nodes:
+            answer = results.get(node.uuid)
+            if answer is None or not answer.ok:
+                reason = answer.error if answer is not None else "no answer"
+                self._context.warn(f"{phase} hooks were not run on node {node.name}: {reason}")
+                continue
+            for script, code, output in map(_fields, answer.value):
+                if code == FAILED:
+                    failed.append([node.name, script, output.strip()])
+        return failed
+
+
+def _fields(item: Any) -> tuple[str, int, str]:
+    if hasattr(item, "script"):
+        return item.script, item.code, item.output
+    script, code, output = item
+    return str(script), int(code), str(output)
