@@ -128,13 +128,8 @@ def init(name: str, **given: Any) -> int:
     paths = Paths.from_environment()
     bootstrap.initialise(paths, _cluster_options(name, given), lambda text: click.echo(f"* {text}"))
     if not given["no_start"]:
-        for daemon in (
-            *control.NODE_DAEMONS[:1],
-            *control.MASTER_DAEMONS,
-            *control.NODE_DAEMONS[1:],
-        ):
-            click.echo(f"* starting {daemon}")
-            control.start(paths, daemon)
+        started = control.start_all(paths)
+        click.echo(f"* started {', '.join(started)}")
     return 0
 
 
@@ -189,9 +184,8 @@ def destroy(yes_do_it: bool, **_given: Any) -> int:
     with master.connect(paths) as client:
         trail = master.reason_trail("gnt-cluster", "destroy", None)
         master.run_job(client, [{"OP_ID": "OP_CLUSTER_DESTROY", "reason": trail}])
-    for daemon in (*control.MASTER_DAEMONS, *reversed(control.NODE_DAEMONS)):
-        click.echo(f"* stopping {daemon}")
-        control.stop(paths, daemon)
+    click.echo("* stopping the daemons")
+    control.stop_all(paths)
     bootstrap.forget_cluster(paths)
     click.echo(f"Cluster {cluster} is no more.")
     return 0

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ganeti_cli.failures import NotCluster, NotMaster
 from ganeti_kernel import errors
-from ganeti_kernel.luxi.client import SOCKET_VARIABLE, WAIT_TIMEOUT, LuxiClient, socket_path
+from ganeti_kernel.luxi.client import SOCKET_VARIABLE, WAIT_TIMEOUT, Client, socket_path
 from ganeti_kernel.paths import Paths, host_name
 
 FINAL: Final = ("success", "error", "canceled")
@@ -29,7 +29,7 @@ def read_ssconf(paths: Paths, key: str) -> str | None:
         return None
 
 
-class Client(LuxiClient):
+class MasterClient(Client):
     """A connection whose failure says what this node is, not only that nobody answered."""
 
     def call(self, method: str, *args: Any) -> Any:
@@ -45,15 +45,15 @@ class Client(LuxiClient):
             raise
 
 
-def connect(paths: Paths | None = None, *, query: bool = False) -> Client:
+def connect(paths: Paths | None = None, *, query: bool = False) -> MasterClient:
     """Return a client of the master daemon; it connects with its first call.
 
     Calls raise NotCluster, NotMaster or LuxiError, each saying what to do.
     """
     paths = paths or Paths.from_environment()
     if query and not os.environ.get(SOCKET_VARIABLE):
-        return Client(paths.query_socket)
-    return Client(socket_path(paths))
+        return MasterClient(paths.query_socket)
+    return MasterClient(socket_path(paths))
 
 
 def reason_trail(program: str, command: str, text: str | None) -> list[list[Any]]:
@@ -63,12 +63,12 @@ def reason_trail(program: str, command: str, text: str | None) -> list[list[Any]
     return [*trail, [f"gnt:client:{program}", command, now]]
 
 
-def run_job(client: LuxiClient, opcodes: Sequence[Mapping[str, Any]]) -> list[Any]:
+def run_job(client: Client, opcodes: Sequence[Mapping[str, Any]]) -> list[Any]:
     """Submit a job, show its log, wait for its end; returns the opcodes' results."""
     return wait_job(client, client.submit_job(opcodes))
 
 
-def wait_job(client: LuxiClient, job_id: int, *, quiet: bool = False) -> list[Any]:
+def wait_job(client: Client, job_id: int, *, quiet: bool = False) -> list[Any]:
     """Show a job's log (unless `quiet`) until it ends; returns results or raises its failure."""
     info: list[Any] | None = None
     serial: int | None = None
@@ -98,7 +98,7 @@ def show_log(timestamp: Sequence[int], kind: str, message: Any) -> None:
     print(f"{stamp} {text}", flush=True)
 
 
-def _outcome(client: LuxiClient, job_id: int) -> list[Any]:
+def _outcome(client: Client, job_id: int) -> list[Any]:
     row = client.query_jobs([job_id], ["status", "opstatus", "opresult"])[0]
     if row is None:
         raise errors.JobLost(f"job {job_id} is not in the queue; it may have been archived")

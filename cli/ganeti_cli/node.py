@@ -47,6 +47,8 @@ _INFO_FIELDS = (
     type=bool,
     help="The node was prepared already.",
 )
+@click.option("--no-ssh-key-check", is_flag=True, help="Accepted; ssh's own settings decide.")
+@click.option("--force-join", is_flag=True, help="Accepted; a node of another cluster is refused.")
 @click.option("--master-capable", type=values.YES_NO, help="May become master.")
 @click.option("--vm-capable", type=values.YES_NO, help="May run instances.")
 @click.option("--node-parameters", "ndparams", type=values.KEY_VALUES, help="Node parameters.")

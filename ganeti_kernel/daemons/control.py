@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from ganeti_kernel.errors import CommandError
-from ganeti_kernel.paths import ROOT_VARIABLE, Paths
+from ganeti_kernel.config.ssconf import read_ssconf
+from ganeti_kernel.errors import CommandError, ConfigurationError
+from ganeti_kernel.paths import Paths, host_name
 
 NODE_DAEMONS: Final = ("ganeti-noded", "ganeti-confd", "ganeti-mond")
 """Daemons of every node, in the order in which they start."""
@@ -23,6 +25,27 @@ MASTER_DAEMONS: Final = ("ganeti-masterd",)
 
 START_TIMEOUT: Final = 60.0
 STOP_TIMEOUT: Final = 30.0
+
+
+def arguments(paths: Paths, name: str) -> list[str]:
+    """Options an administrator gives a daemon: `NODED_ARGS="-b ADDRESS"` for ganeti-noded.
+
+    Source: `/etc/default/ganeti` of upstream's Debian packages. Raises CommandError for a line
+    that cannot be read.
+    """
+    key = name.removeprefix("ganeti-").upper() + "_ARGS"
+    try:
+        text = paths.under("/etc/default/ganeti").read_text()
+    except FileNotFoundError:
+        return []
+    for line in text.splitlines():
+        found, equals, value = line.strip().partition("=")
+        if equals and found == key:
+            try:
+                return shlex.split(shlex.split(value)[0]) if value else []
+            except (ValueError, IndexError):
+                raise CommandError(f"/etc/default/ganeti: cannot read {line!r}") from None
+    return []
 
 
 def program(name: str) -> str:
@@ -53,27 +76,16 @@ def _is_daemon(pid: int, name: str) -> bool:
     return name.encode() in command
 
 
-def start(
-    paths: Paths,
-    name: str,
-    options: Sequence[str] = (),
-    environment: Mapping[str, str] | None = None,
-    wrapper: Sequence[str] = (),
-) -> None:
+def start(paths: Paths, name: str) -> None:
     """Start a daemon unless it runs; returns when it serves.
 
-    `wrapper` is put before the command (to enter a network namespace, say). Raises CommandError
-    with the daemon's own words.
+    Raises CommandError with the daemon's own words.
     """
     if pid_of(paths, name) is not None:
         return
-    env = dict(os.environ) | dict(environment or {})
-    if paths.root != Path("/"):
-        env[ROOT_VARIABLE] = str(paths.root)
     try:
         done = subprocess.run(
-            [*wrapper, program(name), *options],
-            env=env,
+            [program(name), *arguments(paths, name)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=START_TIMEOUT,
@@ -84,6 +96,28 @@ def start(
     if done.returncode:
         text = done.stderr.decode("utf-8", "replace").strip()
         raise CommandError(text or f"{name} ended with exit code {done.returncode}")
+
+
+def start_all(paths: Paths) -> list[str]:
+    """Start what belongs on this node, at the same time; returns the daemons' names."""
+    names = [NODE_DAEMONS[0], *(MASTER_DAEMONS if is_master(paths) else ()), *NODE_DAEMONS[1:]]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda name: start(paths, name), names))
+    return names
+
+
+def stop_all(paths: Paths) -> None:
+    """Stop every daemon of this node, the master's first."""
+    for name in (*MASTER_DAEMONS, *reversed(NODE_DAEMONS)):
+        stop(paths, name)
+
+
+def is_master(paths: Paths) -> bool:
+    """Say whether this node is the master, as far as it knows."""
+    try:
+        return read_ssconf(paths, "master_node") == host_name()
+    except ConfigurationError:
+        return False
 
 
 def stop(paths: Paths, name: str) -> None:

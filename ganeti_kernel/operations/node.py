@@ -38,7 +38,7 @@ from ganeti_kernel.rpc.resolve import resolve
 from ganeti_kernel.rpc.trust import fingerprint, issue_certificate, own_fingerprint, read_authority
 from ganeti_kernel.version import PROTOCOL_VERSION
 
-SETUP_PROGRAM: Final = "node-daemon-setup"
+SETUP_COMMAND: Final = "node-daemon-setup && daemon-util start-all"
 START_PATIENCE: Final = 30.0
 
 
@@ -76,14 +76,13 @@ class PrepareNode(Step):
         document = {
             "cluster_name": context.view.cluster.cluster_name,
             "node_name": node.name,
-            "ca_certificate": authority.certificate.decode(),
-            "node_daemon_certificate": identity.pem.decode(),
+            "ca": authority.certificate.decode(),
+            "certificate": identity.pem.decode(),
             "hmac_key": paths.hmac_key.read_text(),
             "ssconf": ssconf_values(context.view),
             "master_fingerprint": own_fingerprint(paths),
-            "start_node_daemon": True,
         }
-        remote.run_on(paths, node.name, SETUP_PROGRAM, msgspec.json.encode(document))
+        remote.run_on(paths, node.name, SETUP_COMMAND, msgspec.json.encode(document))
         if node.master_candidate:
             _trust(context, node.uuid, fingerprint(identity.certificate))
 
@@ -110,8 +109,8 @@ def _leave(context: JobContext, node: Node) -> None:
     answer = context.nodes.call_many([node], "node_leave")[node.uuid]
     if not answer.ok:
         context.warn(
-            f"node {node.name} could not be told to leave ({answer.error}); run "
-            f"`{SETUP_PROGRAM} --leave` on it"
+            f"node {node.name} could not be told to leave ({answer.error}); stop its daemons "
+            "with `daemon-util stop-all` and remove its data directory"
         )
 
 
