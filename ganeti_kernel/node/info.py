@@ -59,14 +59,14 @@ def node_info(
     for name, hvparams in hypervisors.items():
         try:
             ask = functools.partial(_resources, context, name, hvparams)
-            resources[name] = bounded(f"hypervisor {name}", PATIENCE, ask)
+            resources[name] = bounded("it", PATIENCE, ask)
         except GenericError as error:
             problems.append(f"hypervisor {name}: {error}")
     room: list[StorageSpace | None] = []
     for unit in storage:
         try:
             measure = functools.partial(_space, context, unit)
-            room.append(bounded(f"disk template {unit.template}", PATIENCE, measure))
+            room.append(bounded("it", PATIENCE, measure))
         except GenericError as error:
             room.append(None)
             problems.append(f"disk template {unit.template}: {error}")

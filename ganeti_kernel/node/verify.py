@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import socket
 import time
@@ -68,7 +67,7 @@ def _hypervisor(context: NodeContext, name: str, params: dict[str, Any]) -> list
             return [*plugin.verify(params), *plugin.check_parameters(params)]
 
     try:
-        return bounded(f"hypervisor {name}", PATIENCE, functools.partial(ask))
+        return bounded(f"hypervisor {name}", PATIENCE, ask)
     except GenericError as error:
         return [str(error)]
 
