@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,19 @@ from ganeti_collectors_diskstats import KEYS, Diskstats, parse
 from ganeti_kernel.errors import CommandError
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.specs import PluginContext
+from ganeti_kernel.testing.collector import CollectorContract
 
 DATA = Path(__file__).parent / "data"
+
+
+class TestContract(CollectorContract):
+    @pytest.fixture
+    def plugin_class(self) -> type[Diskstats]:
+        return Diskstats
+
+    @pytest.fixture
+    def ready(self) -> Callable[[Any], None]:
+        return lambda plugin: plugin.use_inputs({"file": str(DATA / "diskstats20.txt")})
 
 
 def collect(recording: str) -> Any:

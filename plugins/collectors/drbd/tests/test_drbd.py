@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,25 @@ from ganeti_collectors_drbd import Drbd
 from ganeti_kernel.errors import CommandError, ConfdClientError
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.specs import PluginContext
+from ganeti_kernel.testing.collector import CollectorContract
 
 DATA = Path(__file__).parent / "data"
 PAIRING = str(DATA / "instance-minor-pairing.txt")
 RECORDINGS = sorted(path.stem for path in DATA.glob("proc_drbd*.txt"))
+
+
+class TestContract(CollectorContract):
+    @pytest.fixture
+    def plugin_class(self) -> type[Drbd]:
+        return Drbd
+
+    @pytest.fixture
+    def ready(self) -> Callable[[Any], None]:
+        inputs = {
+            "drbd-status": str(DATA / "proc_drbd83_sync_want.txt"),
+            "drbd-pairing": str(DATA / "instance-minor-pairing.txt"),
+        }
+        return lambda plugin: plugin.use_inputs(inputs)
 
 
 class Silent:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,20 @@ from ganeti_collectors_lv.parsing import parse
 from ganeti_kernel.errors import CommandError, ConfdClientError
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.specs import PluginContext
+from ganeti_kernel.testing.collector import CollectorContract
 
 DATA = Path(__file__).parent / "data"
+
+
+class TestContract(CollectorContract):
+    @pytest.fixture
+    def plugin_class(self) -> type[LogicalVolumes]:
+        return LogicalVolumes
+
+    @pytest.fixture
+    def ready(self) -> Callable[[Any], None]:
+        inputs = {"file": str(DATA / "lvs_lv.txt"), "instances": str(DATA / "instance-disks.txt")}
+        return lambda plugin: plugin.use_inputs(inputs)
 
 
 class Confd:
