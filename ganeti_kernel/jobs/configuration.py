@@ -25,12 +25,16 @@ HISTORY: Final = 256
 """Configuration serials that a reader may be behind and still get only the difference."""
 
 
+NOTHING: Final = msgspec.Raw(b"null")
+"""msgspec takes no `Raw | None`."""
+
+
 class ViewReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole configuration, or the objects (None: deleted) that differ from `since`."""
+    """The whole configuration, or (NOTHING) the objects (None: deleted) that differ from `since`."""
 
     serial_no: int
     mtime: float
-    whole: msgspec.Raw | None = None
+    whole: msgspec.Raw = NOTHING
     changed: list[tuple[str, str, dict[str, Any] | None]] = []
 
 
@@ -95,7 +99,7 @@ class SharedConfig:
 
 def advance(view: ConfigView | None, reply: ViewReply) -> ConfigView:
     """The reader's side: the newer view from the old one and the reply."""
-    if reply.whole is not None:
+    if bytes(reply.whole) != bytes(NOTHING):
         return datafile.parse(bytes(reply.whole))
     if view is None:
         raise ConfigurationError("the master daemon sent changes of an unknown configuration")

@@ -73,7 +73,7 @@ class NodeClient:
         args: Mapping[str, Any] | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """Call one node and return the result as JSON values, checked against the call's type.
+        """Call one node and return the result typed as calls.py says.
 
         `args` may hold model objects; `timeout` (seconds) replaces the table's. An error that the
         node raised is raised here as it was; everything else is a RemoteError that names node and

@@ -49,7 +49,7 @@ class SyncNodeClient:
             self._client.epoch = value
 
     def call(self, node: Node, name: str, /, *, deadline: float | None = None, **args: Any) -> Any:
-        """Return the result as JSON values; raises RemoteError or the node's own error."""
+        """Return the result, typed as in calls.py; raises RemoteError or the node's own error."""
         runner, client = self._open()
         return runner.run(client.call(node, name, args, deadline))
 

@@ -38,7 +38,7 @@ def encode_failure(error: BaseException) -> bytes:
 
 
 def decode_reply(body: bytes, result: Any) -> Any:
-    """Return the result as JSON values after checking its shape, or raise what the node raised.
+    """Return the result as an object of type `result`, or raise what the node raised.
 
     Raises RemoteError when the answer is not a reply or the result has not the type `result`.
     """
@@ -46,10 +46,9 @@ def decode_reply(body: bytes, result: Any) -> Any:
         reply = msgspec.json.decode(body, type=_Reply)
         if reply.error is not None:
             raise decode_error(*reply.error)
-        msgspec.convert(reply.result, result)
+        return msgspec.convert(reply.result, result)
     except msgspec.MsgspecError as error:
         raise RemoteError(f"the answer is not understood ({error})") from None
-    return reply.result
 
 
 def remote(node: str, call: str, error: BaseException) -> GenericError:

@@ -93,7 +93,8 @@ def run_as(layout: Layout, name: str, argv: Sequence[str]) -> None:
     show_default=True,
     help="loopback: no root needed; netns: a network namespace for each node.",
 )
-def up(nodes: int, root: Path, hypervisor: str, mode: str) -> int:
+@click.option("--keep", is_flag=True, help="Keep what was made when something fails.")
+def up(nodes: int, root: Path, hypervisor: str, mode: str, keep: bool) -> int:
     """Make a cluster of NODES nodes on this machine and start it."""
     root = root.absolute()
     started = time.monotonic()
@@ -114,8 +115,11 @@ def up(nodes: int, root: Path, hypervisor: str, mode: str) -> int:
             click.echo(f"adding {name}")
             run_as(layout, master, ["gnt-node", "add", "--no-ssh-key-check", name])
     except (CommandError, OSError, KeyboardInterrupt):
-        click.echo("taking down what was made", err=True)
-        _remove(layout)
+        if keep:
+            click.echo(f"what was made is kept in {root}; gnt-devcluster down removes it", err=True)
+        else:
+            click.echo("taking down what was made", err=True)
+            _remove(layout)
         raise
     click.echo(
         f"{nodes} nodes are up after {time.monotonic() - started:.1f} s in {root}\n"

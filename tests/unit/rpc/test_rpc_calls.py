@@ -42,7 +42,7 @@ def test_typed_arguments_and_a_typed_result(place: Any, node: Node) -> None:
     request = DiskRequest(instance="i", instance_uuid="u", uuid="d", index=0, size=64)
     with SyncNodeClient(paths, port=port) as client:
         plan = client.call(node, "disk_plan", template="file", request=request)
-    assert plan == {"logical_id": ["file", "d"], "params": {}, "size": 64}
+    assert plan == DiskPlan(logical_id=["file", "d"], size=64)
 
 
 def test_arguments_may_be_called_as_the_client_calls_its_own(place: Any, node: Node) -> None:
@@ -132,7 +132,7 @@ def test_many_nodes_at_once_and_one_failure_of_its_own(place: Any) -> None:
     with SyncNodeClient(first, port=ports[0]) as client:
         results = client.call_many([nodes[0], gone], "node_info", hypervisors={}, storage=[])
     assert results[names[0]].ok
-    assert results[names[0]].value["bootid"] == "b"
+    assert results[names[0]].value.bootid == "b"
     assert not results["gone"].ok
     assert "offline" in str(results["gone"].error)
 
