@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -38,8 +38,11 @@ from ganeti_kernel.config.ports import keep_books
 from ganeti_kernel.config.verify import problems_of
 from ganeti_kernel.errors import ConfigurationError, StoreError
 from ganeti_kernel.objects import Cluster, ConfigView, from_wire, to_wire
+from ganeti_kernel.objects.secrets import SecretRules
 from ganeti_kernel.specs.store import Change as StoreChange
 from ganeti_kernel.specs.store import Compare, Delete, Entry, Put, Store
+
+Decoded = TypeVar("Decoded", bound=msgspec.Struct)
 
 CLUSTER: Final[Ident] = (CLUSTER_TABLE, CLUSTER_ID)
 
@@ -71,13 +74,18 @@ class Prepared:
 class ConfigWriter:
     """Holds the newest view and makes the next one; there is one in a cluster.
 
-    `clock` gives seconds since the epoch for `ctime` and `mtime`.
+    `clock` gives seconds since the epoch for `ctime` and `mtime`; `secrets` goes into every view.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float] = time.time,
+        secrets: SecretRules | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
-        self._view, self._revision = load_view(store)
+        self._view, self._revision = load_view(store, secrets)
 
     @property
     def view(self) -> ConfigView:
@@ -164,7 +172,7 @@ class ConfigWriter:
         return _stamp(value, current, now)
 
 
-def load_view(store: Store) -> tuple[ConfigView, int]:
+def load_view(store: Store, secrets: SecretRules | None = None) -> tuple[ConfigView, int]:
     """Read the whole configuration; returns it with the revision of `config/meta`.
 
     Raises StoreError when the store holds none or half of one, or an object cannot be read.
@@ -190,15 +198,13 @@ def load_view(store: Store) -> tuple[ConfigView, int]:
         serial_no=meta.serial_no,
         ctime=meta.ctime,
         mtime=meta.mtime,
+        secrets=secrets,
         **tables,  # type: ignore[arg-type]
     )
     return view, head.revision
 
 
-Decoded = Any
-
-
-def _decode(entry: Entry, cls: type[msgspec.Struct]) -> Decoded:
+def _decode(entry: Entry, cls: type[Decoded]) -> Decoded:
     try:
         return msgspec.json.decode(entry.value, type=cls)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -1,1 +1,1 @@
-""""""
+"""Queries: fields of every resource, filters, and the live data they need."""

@@ -1,0 +1,1 @@
+"""One module a resource: its fields' names, titles and kinds are upstream 3.0's."""
