@@ -78,10 +78,7 @@ def read_setup(stream: BinaryIO) -> Setup:
         raise ConfigurationError(f"the input is not usable: {error}") from None
     if not trust.FINGERPRINT.fullmatch(setup.master_fingerprint.upper()):
         raise ConfigurationError("master_fingerprint is not a SHA-1 fingerprint with colons")
-    trust.fingerprint(setup.ca.encode())
-    trust.fingerprint(setup.certificate.encode())
-    if "PRIVATE KEY-----" not in setup.certificate:
-        raise ConfigurationError("certificate holds no private key")
+    trust.check_identity(setup.ca.encode(), setup.certificate.encode())
     return setup
 
 
@@ -107,7 +104,7 @@ def set_up_node(paths: Paths, setup: Setup) -> None:
     for path, content, mode in files:
         write_durably(path, content.encode(), mode)
     write_ssconf(paths, {"cluster_name": setup.cluster_name, **setup.ssconf})
-    trust.server_context(paths)  # raises when key, certificate and authority do not fit together
+    trust.server_context(paths)  # what was written can be read again
 
 
 def _refuse_other_cluster(paths: Paths, setup: Setup) -> None:

@@ -82,7 +82,7 @@ class NodeServer:
 
     async def start(self, address: str | None = None, port: int = NODED_PORT) -> int:
         """Listen (None: on every address) and return the port; raises OSError."""
-        handler = web.Server(self._serve, access_log=None)
+        handler = web.Server(self._serve, access_log=None, lingering_time=1.0)
         self._runner = web.ServerRunner(handler, handle_signals=False)
         await self._runner.setup()
         self._server = await asyncio.get_running_loop().create_server(

@@ -105,6 +105,31 @@ def issue_certificate(authority: Identity, node_name: str, address: str = "") ->
     return _sign(builder, key, signer)
 
 
+def check_identity(authority_certificate: bytes, pem: bytes) -> None:
+    """Check that key and certificate in `pem` belong together and to the authority.
+
+    Raises ConfigurationError that says what does not fit.
+    """
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        issuer = x509.load_pem_x509_certificate(authority_certificate)
+        certificate = x509.load_pem_x509_certificate(pem)
+        key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError):
+        raise ConfigurationError("certificate and key are not usable PEM texts") from None
+    if key.public_key() != certificate.public_key():
+        raise ConfigurationError("the key does not belong to the certificate")
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        raise ConfigurationError(
+            "the certificate was not made by the cluster's authority"
+        ) from None
+
+
 def read_authority(paths: Paths) -> Identity:
     """Read the cluster's authority with its key; only master candidates have it."""
     try:
