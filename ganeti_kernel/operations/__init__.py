@@ -10,6 +10,7 @@ from ganeti_kernel.operations import (
     network,
     node,
     test,
+    verify,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "network",
     "node",
     "test",
+    "verify",
 ]

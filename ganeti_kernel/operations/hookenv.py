@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ganeti_kernel.objects import ConfigView, Disk, Instance, Network, Nic
@@ -11,9 +11,12 @@ BRIDGED_MODES = frozenset({"bridged", "openvswitch"})
 """Modes whose link is exported as a bridge too (compatibility names of upstream)."""
 
 
-def instance_environment(view: ConfigView, inst: Instance) -> dict[str, str]:
-    """Variables that describe one instance."""
+def instance_environment(
+    view: ConfigView, inst: Instance, disks: Sequence[Disk] | None = None
+) -> dict[str, str]:
+    """Variables that describe one instance; `disks` those it will have when it is not there yet."""
     be = view.fill_be(inst)
+    own = view.instance_disks(inst) if disks is None else disks
     nodes = [view.nodes[uuid].name for uuid in view.instance_nodes(inst) if uuid in view.nodes]
     env = {
         "OP_TARGET": inst.name,
@@ -26,16 +29,15 @@ def instance_environment(view: ConfigView, inst: Instance) -> dict[str, str]:
         "INSTANCE_MAXMEM": str(be["maxmem"]),
         "INSTANCE_MEMORY": str(be["maxmem"]),
         "INSTANCE_VCPUS": str(be["vcpus"]),
-        "INSTANCE_DISK_TEMPLATE": view.disk_template(inst),
+        "INSTANCE_DISK_TEMPLATE": own[0].dev_type if own else "diskless",
         "INSTANCE_HYPERVISOR": inst.hypervisor,
         "INSTANCE_NIC_COUNT": str(len(inst.nics)),
         "INSTANCE_TAGS": " ".join(inst.tags),
     }
     for index, nic in enumerate(inst.nics):
         env |= {f"INSTANCE_NIC{index}_{key}": text for key, text in _nic(view, nic)}
-    disks = view.instance_disks(inst)
-    env["INSTANCE_DISK_COUNT"] = str(len(disks))
-    for index, disk in enumerate(disks):
+    env["INSTANCE_DISK_COUNT"] = str(len(own))
+    for index, disk in enumerate(own):
         env |= {f"INSTANCE_DISK{index}_{key}": text for key, text in _disk(disk)}
     env |= {f"INSTANCE_BE_{key}": str(value) for key, value in be.items()}
     env |= {f"INSTANCE_HV_{key}": str(value) for key, value in view.fill_hv(inst).items()}

@@ -123,6 +123,7 @@ class InstanceCreate(Operation[OpInstanceCreate]):
             disk_steps.check_memory(
                 self.context, self.node, self.hypervisor, memory, op.instance_name
             )
+        self._build()
 
     def _template(self) -> str:
         enabled = self.context.view.cluster.enabled_disk_templates
@@ -262,10 +263,9 @@ class InstanceCreate(Operation[OpInstanceCreate]):
                 ECODE_INVAL,
             )
 
-    # -- plan ------------------------------------------------------------------------------------
-
-    def plan(self) -> Sequence[StepPlan]:
-        op, view = self.op, self.context.view
+    def _build(self) -> None:
+        """Build the instance with its disks and NICs; its addresses are reserved from here on."""
+        op = self.op
         self.disks = disk_steps.plan_disks(self.context, self.node, self.template, self.requests)
         self.inst = Instance(
             uuid=self.uuid,
@@ -283,6 +283,11 @@ class InstanceCreate(Operation[OpInstanceCreate]):
             disks_active=op.start,
             tags=list(op.tags),
         )
+
+    # -- plan ------------------------------------------------------------------------------------
+
+    def plan(self) -> Sequence[StepPlan]:
+        op, view = self.op, self.context.view
         guest = build_guest(view, self.inst, self.disks)
         steps = disk_steps.create_steps(view, self.node, self.inst.name, self.disks)
         steps.append(
@@ -331,7 +336,10 @@ class InstanceCreate(Operation[OpInstanceCreate]):
         return [self.node.name]
 
     def hooks_environment(self) -> Mapping[str, str]:
-        return {"ADD_MODE": self.op.mode, **instance_environment(self.context.view, self.inst)}
+        return {
+            "ADD_MODE": self.op.mode,
+            **instance_environment(self.context.view, self.inst, self.disks),
+        }
 
     def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
         view = self.context.view
