@@ -17,6 +17,9 @@ PR_SET_PDEATHSIG: Final = 1
 PR_SET_CHILD_SUBREAPER: Final = 36
 
 MAX_FILES: Final = 256
+MEMORY: Final = 128
+"""MiB of address space a plugin may take while it is imported."""
+MAX_MEMORY: Final = 4096
 NICENESS: Final = 5
 """Collectors yield to the daemon that serves their reports."""
 OOM_SCORE: Final = 500
@@ -33,13 +36,10 @@ def become_subreaper() -> None:
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def fork(
-    serve: Callable[[socket.socket], object], *, memory: int, verbose: bool
-) -> tuple[int, socket.socket]:
+def fork(serve: Callable[[socket.socket], object], *, verbose: bool) -> tuple[int, socket.socket]:
     """Fork a process that runs `serve(its end of a socket pair)` and ends.
 
-    `memory` is MiB of address space beyond what it inherits, `verbose` keeps its standard error.
-    Returns its process id and our end.
+    `verbose` keeps its standard error. Returns its process id and our end.
     """
     ours, theirs = socket.socketpair()
     parent = os.getpid()
@@ -49,7 +49,7 @@ def fork(
         return child, ours
     try:
         ours.close()
-        _settle(parent, theirs, memory=memory, verbose=verbose)
+        _settle(parent, theirs, verbose=verbose)
         serve(theirs)
     except BaseException:  # nothing may climb up into the daemon's frames, which this process has
         if verbose:
@@ -64,7 +64,7 @@ def _leave() -> NoReturn:
     os._exit(0)
 
 
-def _settle(parent: int, keep: socket.socket, *, memory: int, verbose: bool) -> None:
+def _settle(parent: int, keep: socket.socket, *, verbose: bool) -> None:
     """Make the forked copy of the daemon a process of its own."""
     os.setsid()
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -78,17 +78,20 @@ def _settle(parent: int, keep: socket.socket, *, memory: int, verbose: bool) -> 
     os.nice(NICENESS)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
-    inherited = _address_space()
-    limits = {
-        resource.RLIMIT_AS: inherited + (memory << 20),
-        resource.RLIMIT_NOFILE: MAX_FILES,
-        resource.RLIMIT_CORE: 0,
-    }
-    for limit, value in limits.items():
-        hard = resource.getrlimit(limit)[1]
-        if hard != resource.RLIM_INFINITY:
-            value = min(value, hard)
-        resource.setrlimit(limit, (value, value))
+    for limit, value in ((resource.RLIMIT_NOFILE, MAX_FILES), (resource.RLIMIT_CORE, 0)):
+        _limit(limit, value)
+    limit_memory(MEMORY)
+
+
+def limit_memory(mebibytes: int) -> None:
+    """Refuse this process more address space than that beyond what it has now."""
+    _limit(resource.RLIMIT_AS, _address_space() + (min(mebibytes, MAX_MEMORY) << 20))
+
+
+def _limit(limit: int, value: int) -> None:
+    hard = resource.getrlimit(limit)[1]
+    soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (soft, hard))
 
 
 def _close_others(keep: int, *, verbose: bool) -> None:

@@ -32,8 +32,6 @@ FIRST_WAIT: Final = 3.0
 """Seconds the start waits for first reports, so that early readers find them."""
 REFRESH_LIMIT: Final = 30.0
 """Seconds a request for fresh reports waits; then it gets what there is."""
-MEMORY: Final = 128
-"""MiB of address space a plugin may take while it is imported."""
 
 
 class Catalogue(Protocol):
@@ -83,7 +81,6 @@ class Service:
         self._frame = Frame(
             board=self.board,
             load=catalogue.load,
-            memory=lambda _name: MEMORY,
             metrics_wanted=self._metrics_wanted,
             verbose=options.verbose,
         )
@@ -146,7 +143,6 @@ class Service:
         catalogue = self._catalogue
         pid, sock = processes.fork(
             lambda theirs: worker.serve_names(theirs, catalogue.offered),
-            memory=MEMORY,
             verbose=self._options.verbose,
         )
         process = Process(pid, sock)

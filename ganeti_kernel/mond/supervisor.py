@@ -28,6 +28,8 @@ MAX_DEADLINE: Final = 60.0
 RETRY_INACTIVE: Final = 60.0
 """Seconds until an inactive or unusable collector is tried again."""
 MAX_BACKOFF: Final = 60.0
+LAST_WORDS: Final = 0.1
+"""Seconds to read what a process sent before it ended."""
 TIRED: Final = 3
 """Failures in a row after which the process is replaced: it may have used up descriptors."""
 
@@ -44,7 +46,6 @@ class Frame:
 
     board: Board
     load: Load
-    memory: Callable[[str], int]
     metrics_wanted: Callable[[], bool]
     buried: set[int] = field(default_factory=set)
     """Processes that were killed and not reaped yet."""
@@ -59,6 +60,9 @@ class Process:
         self._sock = sock
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
+        # The end of the socket does not tell of the process's end: its children have it too.
+        self._watch = os.pidfd_open(pid)
+        asyncio.get_running_loop().add_reader(self._watch, self._exited)
 
     async def receive(self, deadline: float) -> frames.Message:
         """Wait for a message; raises Ended when it does not come in `deadline` seconds."""
@@ -79,8 +83,21 @@ class Process:
         assert self._writer is not None
         self._writer.write(frames.pack(command))
 
+    def _exited(self) -> None:
+        """The process ended: what it still sent is read, then waiting has no point."""
+        self._unwatch()
+        if self._writer is not None:
+            asyncio.get_running_loop().call_later(LAST_WORDS, self._writer.transport.abort)
+
+    def _unwatch(self) -> None:
+        if self._watch >= 0:
+            asyncio.get_running_loop().remove_reader(self._watch)
+            os.close(self._watch)
+            self._watch = -1
+
     def end(self) -> None:
         """Kill the process and what is in its group, without waiting until it is gone."""
+        self._unwatch()
         processes.kill_group(self.pid)
         if self._writer is not None:
             self._writer.transport.abort()
@@ -201,8 +218,7 @@ class Supervisor:
         def serve(sock: socket.socket) -> None:
             worker.serve(sock, name, lambda: load(name), state)
 
-        memory = self.frame.memory(name)
-        pid, sock = processes.fork(serve, memory=memory, verbose=self.frame.verbose)
+        pid, sock = processes.fork(serve, verbose=self.frame.verbose)
         self._process = Process(pid, sock)
         answer = await self._process.receive(LOAD_DEADLINE)
         if isinstance(answer, frames.Ready):

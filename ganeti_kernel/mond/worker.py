@@ -48,6 +48,7 @@ def serve(sock: socket.socket, name: str, load: Loader, state: bytes | None) -> 
     except BaseException as error:  # a stranger's code: even sys.exit() must stay its own
         sock.sendall(frames.pack(frames.Unusable(describe(error))))
         return
+    processes.limit_memory(collector.MEMORY)
     sock.sendall(frames.pack(ready))
     identity = ready.identity
     while reason is None:
@@ -88,6 +89,8 @@ def make_round(identity: Identity, collector: Collector, command: frames.Collect
         )
     except BaseException as error:  # as above
         text = describe(error)
+        if isinstance(error, MemoryError):
+            text = f"it wanted more than the {collector.MEMORY} MiB of memory it may have"
         return frames.Round(
             identity,
             timestamp,

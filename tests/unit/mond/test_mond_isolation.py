@@ -1,0 +1,171 @@
+"""One broken collector costs exactly its own report."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAM = Path(__file__).with_name("misbehaving_daemon.py")
+INTERVAL = 0.5
+WATCHED = 6.0
+"""Seconds the daemon is watched."""
+
+pytestmark = pytest.mark.timeout(90)
+
+FAILS = {
+    "raises": "RuntimeError: as always",
+    "hangs": "took longer than 1 seconds",
+    "hangs-deaf": "took longer than 1 seconds",
+    "spins": "took longer than 1 seconds",
+    "eats": "more than the 128 MiB of memory",
+    "eats-and-swallows": "took longer than 1 seconds",
+    "writes-everywhere": "sent rubbish",
+    "closes-everything": "its process ended",
+    "unserialisable": "TypeError",
+    "circular": "RecursionError",
+    "surrogates": "UnicodeEncodeError",
+    "huge": "20971",
+    "exits": "SystemExit: 3",
+    "exits-hard": "exit code 0",
+    "interrupts": "KeyboardInterrupt",
+    "crashes": "by signal 11",
+    "forks-and-dies": "exit code 1",
+    "recurses": "RecursionError",
+    "changes-itself": "category",
+    "import-raises": "ImportError: no module named nothing",
+    "import-exits": "SystemExit: not today",
+}
+"""Collector -> what its report says."""
+
+
+class Watched:
+    """A daemon that ran for a while with all the bad collectors."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        self.process = process
+        self.url = f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        self.polls: list[dict[str, dict[str, Any]]] = []
+        self.descriptors = self.open_files()
+        self.started = time.monotonic()
+        while time.monotonic() - self.started < WATCHED:
+            self.polls.append({item["name"]: item for item in self.get("/1/report/all")})
+            time.sleep(0.05)
+        self.elapsed = time.monotonic() - self.started
+        self.health = {item["name"]: item for item in self.get("/healthz")["collectors"]}
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path, timeout=20) as answer:
+            assert answer.status == 200
+            return json.load(answer)
+
+    def open_files(self) -> int:
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+
+def family() -> list[int]:
+    """Process ids of the daemon's program, strays included."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if str(PROGRAM).encode() in words and state != "Z" and MARK.encode() in words:
+                found.append(int(entry.name))
+    return found
+
+
+MARK = f"--run={os.getpid()}"
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Watched]:
+    with subprocess.Popen(
+        [sys.executable, str(PROGRAM), "0", MARK],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            yield Watched(process)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+            for pid in family():
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_the_good_ones_report_on_time(daemon: Watched) -> None:
+    expected = daemon.elapsed / INTERVAL
+    for name in ("good-a", "good-b"):
+        stamps = {poll[name]["timestamp"] for poll in daemon.polls}
+        assert len(stamps) > expected / 2, f"{name} made {len(stamps)} of {expected:.0f} reports"
+        assert daemon.health[name]["failures"] == 0
+        assert daemon.health[name]["restarts"] == 0
+
+
+def test_the_good_ones_keep_their_process_and_count(daemon: Watched) -> None:
+    reports = [poll["good-a"]["data"] for poll in daemon.polls]
+    assert len({report["pid"] for report in reports}) == 1
+    counts = [report["updates"] for report in reports]
+    assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize("name", FAILS)
+def test_a_bad_one_reports_why(daemon: Watched, name: str) -> None:
+    data = daemon.polls[-1][name]["data"]
+    assert data["status"]["code"] in (2, 4)
+    assert FAILS[name] in data["status"]["message"]
+    assert not daemon.health[name]["ok"]
+    assert "Traceback" not in data["status"]["message"]
+
+
+@pytest.mark.parametrize("name", ["prints", "forks", "forks-away"])
+def test_noise_and_children_harm_nobody(daemon: Watched, name: str) -> None:
+    assert daemon.health[name]["failures"] == 0
+    assert daemon.health[name]["rounds"] > 1
+
+
+def test_one_that_uses_up_descriptors_is_started_anew(daemon: Watched) -> None:
+    health = daemon.health["leaks-descriptors"]
+    assert health["restarts"] >= 1
+    assert health["rounds"] > health["failures"]
+
+
+def test_one_that_hangs_at_import_is_still_starting(daemon: Watched) -> None:
+    assert daemon.health["import-hangs"]["state"] == "starting"
+    assert "import-hangs" not in daemon.polls[-1]
+
+
+def test_fresh_reports_come_though_some_hang(daemon: Watched) -> None:
+    before = daemon.get("/1/report/default/good-a")
+    fresh = {item["name"]: item for item in daemon.get("/1/report/all?fresh=1")}
+    assert fresh["good-a"]["timestamp"] > before["timestamp"]
+    assert set(fresh) == set(daemon.polls[-1])
+
+
+def test_nothing_is_left_behind(daemon: Watched) -> None:
+    """Descriptors stay, processes do not become more than one a collector, and all end."""
+    assert daemon.open_files() <= daemon.descriptors + 5
+    # each collector has at most one process, `forks` and `forks-away` two for a moment
+    assert len(family()) <= 1 + len(daemon.health) + 4
+    assert daemon.process.poll() is None
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(30) == 0
+    deadline = time.monotonic() + 10
+    while family() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert family() == []
