@@ -261,15 +261,15 @@ def test_parameters_are_described(write: Write) -> None:
     ("damage", "words"),
     [
         (lambda d: shutil.rmtree(d), "Directory for External Storage Provider mine not found"),
-        (lambda d: (d / "grow").unlink(), "File grow under path {} is missing"),
-        (lambda d: (d / "grow").chmod(0o644), "File grow under path {} is not executable"),
+        (lambda d: (d / "grow").unlink(), "File 'grow' under path '{}' is missing"),
+        (lambda d: (d / "grow").chmod(0o644), "File 'grow' under path '{}' is not executable"),
         (
             lambda d: ((d / "verify").unlink(), (d / "verify").mkdir()),
-            "File verify under path {} is not a regular file",
+            "File 'verify' under path '{}' is not a regular file",
         ),
         (
             lambda d: (d / "parameters.list").unlink(),
-            "File parameters.list under path {} is missing",
+            "File 'parameters.list' under path '{}' is missing",
         ),
         (
             lambda d: (d / "parameters.list").write_bytes(b"\xff\xfe"),

@@ -71,17 +71,15 @@ def check_script(path: Path, action: str, *, optional: bool = False) -> bool:
     except FileNotFoundError as error:
         if optional:
             return False
-        raise PluginError(
-            f"File {action} under path {path} is missing ({error.strerror})"
-        ) from error
+        raise PluginError(f"File '{action}' under path '{path}' is missing (ENOENT)") from error
     except OSError as error:
         raise PluginError(
-            f"File {action} under path {path} cannot be read ({error.strerror})"
+            f"File '{action}' under path '{path}' cannot be read ({error.strerror})"
         ) from error
     if not stat.S_ISREG(status.st_mode):
-        raise PluginError(f"File {action} under path {path} is not a regular file")
+        raise PluginError(f"File '{action}' under path '{path}' is not a regular file")
     if not status.st_mode & stat.S_IXUSR:
-        raise PluginError(f"File {action} under path {path} is not executable")
+        raise PluginError(f"File '{action}' under path '{path}' is not executable")
     return True
 
 
@@ -95,7 +93,7 @@ def read_parameters(path: Path) -> tuple[Parameter, ...]:
         return parse_parameters(data.decode("utf-8"))
     except OSError as error:
         if isinstance(error, FileNotFoundError):
-            text = f"File {PARAMETERS_FILE} under path {path} is missing ({error.strerror})"
+            text = f"File '{PARAMETERS_FILE}' under path '{path}' is missing (ENOENT)"
             raise PluginError(text) from error
         raise PluginError(_unreadable(file, error.strerror or str(error))) from error
     except ValueError as error:
