@@ -328,6 +328,7 @@ class InstanceCreate(Operation[OpInstanceCreate]):
                 "node": disk_steps.node_argument(self.node),
                 "guest": msgspec.to_builtins(guest),
                 "osparams": self.context.view.fill_os(self.inst) | private,
+                "private": sorted(private),
                 "debug": int(self.op.debug_level or 0),
             },
         )
@@ -350,7 +351,9 @@ class InstanceCreate(Operation[OpInstanceCreate]):
 
 @step
 class InstallOs(Step):
-    """Run the OS's create script. Arguments: node, guest, osparams, debug.
+    """Run the OS's create script. Arguments: node, guest, osparams, private, debug.
+
+    `private` names the parameters whose values must not be seen in the script's log.
 
     Secret parameters are not among the arguments, which are kept: the job process adds them.
     """
@@ -365,6 +368,7 @@ class InstallOs(Step):
             "os_create",
             guest=guest,
             osparams={**args["osparams"], **context.secrets},
+            private=sorted({*args.get("private", ()), *context.secrets}),
             reinstall=False,
             debug=int(args["debug"]),
         )
