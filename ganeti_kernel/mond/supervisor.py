@@ -71,6 +71,8 @@ class Process:
                 if self._reader is None:
                     self._sock.setblocking(False)
                     self._reader, self._writer = await asyncio.open_unix_connection(sock=self._sock)
+                    if self._watch < 0:
+                        self._exited()
                 return await frames.read_message(self._reader)
         except TimeoutError:
             raise Ended(f"it took longer than {deadline:g} seconds and was ended") from None
