@@ -69,7 +69,10 @@ class GuestNic(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Guest(msgspec.Struct, kw_only=True, frozen=True):
-    """An instance with all parameters filled in. Memory is MiB."""
+    """An instance with all parameters filled in.
+
+    Memory is MiB; `network_port` is the TCP port of its VNC or SPICE screen.
+    """
 
     name: str
     uuid: str
@@ -89,3 +92,4 @@ class Guest(msgspec.Struct, kw_only=True, frozen=True):
     mtime: float = 0.0
     serial_no: int = 1
     disk_template: str = ""
+    network_port: int | None = None
