@@ -279,7 +279,7 @@ def make_guest(
         nics=[
             GuestNic(
                 index=index,
-                uuid=f"7d0f1ea4-0000-4000-8000-{first_nic + index:012d}",
+                uuid=f"7d0f1e{first_nic + index:02x}-0000-4000-8000-000000000000",
                 mac=f"aa:00:00:00:00:{first_nic + index:02x}",
                 mode="bridged",
                 link="br0",
