@@ -26,9 +26,9 @@ _NUMBER: Final = re.compile(r"[+-]?\d+(?![\w.])", re.ASCII)
 _STRING: Final = re.compile(r"\"((?:[^\"\\\n]|\\.)*)\"|'((?:[^'\\\n]|\\.)*)'")
 _OPERATOR: Final = re.compile(r"==|=~|=\*|!=|!~|!\*|<=|>=|=|<|>")
 _REGEX: Final = re.compile(r"m?([/#^|])(.*?)(?<!\\)\1([a-zA-Z]*)", re.DOTALL)
-_ESCAPED: Final = re.compile(r"\\([\\\"'])")
+_WILD: Final = {"*": "[^.]*", "?": "[^.]"}
 
-KEYWORDS: Final = frozenset({"and", "or", "not", "in"})
+KEYWORDS: Final = frozenset({"and", "or", "not"})
 
 
 class _Token(NamedTuple):
@@ -51,10 +51,10 @@ def parse_filter(text: str) -> list[Any]:
 def glob_to_regex(glob: str) -> str:
     """Return the regular expression of a glob over names.
 
-    `*` is any text and `?` any character; what matches up to a dot matches, as names may be
-    shortened.
+    `*` is any text without a dot and `?` any character but a dot; what matches up to a dot
+    matches, as names may be shortened.
     """
-    parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in glob)
+    parts = (_WILD.get(letter) or re.escape(letter) for letter in glob)
     return rf"^{''.join(parts)}(\..*)?$"
 
 
@@ -128,7 +128,7 @@ class _Parser:
             if value.kind != "string":
                 self.fail("expected a quoted glob", value.start)
             return _maybe_not(negated, ["=~", field, glob_to_regex(value.value)])
-        return ["=" if operator == "==" else operator, field, value.value]
+        return ["==" if operator == "=" else operator, field, value.value]
 
     # -- tokens --------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ class _Parser:
             return _Token("number", number, int(number), start)
         text = self.match(_STRING)
         if text is not None:
-            return _Token("string", text, _ESCAPED.sub(r"\1", text[1:-1]), start)
+            return _Token("string", text, text[1:-1], start)
         return None
 
     def regex(self) -> str:
@@ -193,7 +193,7 @@ class _Parser:
         except re.error as error:
             self.fail(f"the regular expression is wrong: {error}", start)
         self.place = found.end()
-        return f"(?{flags}:{body})" if flags else body
+        return f"(?{''.join(sorted(set(flags)))}){body}" if flags else body
 
     def fail(self, message: str, place: int | None = None) -> NoReturn:
         where = self.place if place is None else place
