@@ -1,8 +1,8 @@
 """Our parser of the filter language against the one of upstream 3.0, run as a peer.
 
 Upstream reads a regular expression up to the last delimiter of the whole filter, so that a second
-one, or a field with a slash behind it, cannot be written, and takes a word behind it for its flags; ours
-ends it at the first delimiter. The filters made here keep out of that difference.
+one, or a field with a slash behind it, cannot be written, and takes a word behind it for its
+flags; ours ends it at the first delimiter. The filters made here keep out of that difference.
 """
 
 from __future__ import annotations
