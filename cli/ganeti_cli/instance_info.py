@@ -28,14 +28,15 @@ def info(names: tuple[str, ...], static: bool, show_all: bool, **given: Any) -> 
         "static": static,
     }
     result = run_opcode(opcode, priority=given["priority"], reason=given["reason"])
-    items = [describe(result[key]) for key in _order(result, names)]
-    click.echo("\n".join(tree(items)))
+    items = sorted(result.values(), key=lambda data: _rank(names, data))
+    click.echo("\n".join(tree([describe(data) for data in items])), nl=bool(items))
     return 0
 
 
-def _order(result: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
-    by_name = {value["name"]: key for key, value in result.items()}
-    return [by_name[name] for name in names if name in by_name] or sorted(result)
+def _rank(names: tuple[str, ...], data: Mapping[str, Any]) -> tuple[int, str]:
+    """Instances in the order in which they were named, else by name."""
+    name = str(data["name"])
+    return (names.index(name) if name in names else len(names), name)
 
 
 def describe(data: Mapping[str, Any]) -> Pairs:
@@ -56,10 +57,7 @@ def describe(data: Mapping[str, Any]) -> Pairs:
             ("Hypervisor", data["hypervisor"]),
             ("Hypervisor parameters", _params(data["hv_instance"], data["hv_actual"])),
             ("Back-end parameters", _params(data["be_instance"], data["be_actual"])),
-            (
-                "NICs",
-                [Pairs([(f"nic/{index}", _nic(nic))]) for index, nic in enumerate(data["nics"])],
-            ),
+            ("NICs", [_nic(index, nic) for index, nic in enumerate(data["nics"])]),
             ("Disk template", data["disk_template"]),
             ("Disks", [_disk(index, disk) for index, disk in enumerate(data["disks"])]),
         ]
@@ -88,9 +86,10 @@ def _params(own: Mapping[str, Any], filled: Mapping[str, Any]) -> Pairs:
     )
 
 
-def _nic(nic: Mapping[str, Any]) -> Pairs:
+def _nic(index: int, nic: Mapping[str, Any]) -> Pairs:
     return Pairs(
         [
+            (f"nic/{index}", ""),
             ("MAC", nic["mac"]),
             ("IP", nic["ip"]),
             ("mode", nic["mode"]),

@@ -32,9 +32,9 @@ def read_ssconf(paths: Paths, key: str) -> str | None:
 class MasterClient(Client):
     """A connection whose failure says what this node is, not only that nobody answered."""
 
-    def call(self, method: str, *args: Any) -> Any:
+    def call(self, method: str, args: Sequence[Any] = ()) -> Any:
         try:
-            return super().call(method, *args)
+            return super().call(method, args)
         except errors.LuxiError:
             paths = Paths.from_environment()
             if read_ssconf(paths, "cluster_name") is None:

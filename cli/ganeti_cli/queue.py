@@ -157,7 +157,7 @@ def change_priority(ids: tuple[str, ...], status: str | None, priority: int, **_
     failed = False
     with master.connect() as client:
         for number in _chosen(client, ids, status):
-            ok, message = client.call("ChangeJobPriority", number, priority)
+            ok, message = client.call("ChangeJobPriority", [number, priority])
             click.echo(message)
             failed = failed or not ok
     return 1 if failed else 0
@@ -171,7 +171,7 @@ def archive(ids: tuple[str, ...], **_given: Any) -> int:
     failed = False
     with master.connect() as client:
         for number in parse_numbers(ids):
-            if not client.call("ArchiveJob", number):
+            if not client.call("ArchiveJob", [number]):
                 click.echo(f"Job {number} was not archived: it is unknown or has not ended.")
                 failed = True
     return 1 if failed else 0
@@ -184,7 +184,7 @@ def autoarchive(age: str, **_given: Any) -> int:
     """Archive every job that ended longer than AGE ago (seconds, or with s, m, h, d, w)."""
     seconds = -1 if age == "all" else parse_age(age)
     with master.connect() as client:
-        archived, left = client.call("AutoArchiveJobs", seconds, 60)
+        archived, left = client.call("AutoArchiveJobs", [seconds, 60])
     click.echo(f"Archived {archived} jobs, {left} unchecked left")
     return 0
 
