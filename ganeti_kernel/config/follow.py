@@ -153,8 +153,12 @@ class DataFile:
         self._changed(view)
 
     def _later(self, wait: float) -> None:
-        if self._soon is None or self._soon.when() < asyncio.get_running_loop().time():
-            self._soon = asyncio.get_running_loop().call_later(wait, self._look)
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(wait, self._look_again)
+
+    def _look_again(self) -> None:
+        self._soon = None
+        self._look()
 
     def _fail(self, problem: str) -> None:
         if problem != self.problem:

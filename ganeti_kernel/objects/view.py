@@ -125,6 +125,24 @@ class ConfigView:
                 out.setdefault(uuid, []).append(inst)
         return out
 
+    @cached_property
+    def drbd_mirrored(self) -> dict[str, list[Instance]]:
+        """Node UUID -> instances with a DRBD disk whose other side is on it.
+
+        Only the disks themselves count, not devices nested in others, and a disk that does not
+        touch the primary node at all counts for its first node (upstream 3.0's confd).
+        """
+        out: dict[str, list[Instance]] = {}
+        for inst in self.instances.values():
+            mirrors = {
+                disk.logical_id[1 if disk.logical_id[0] == inst.primary_node else 0]
+                for disk in self.instance_disks(inst)
+                if disk.dev_type == "drbd" and len(disk.logical_id) > 1
+            }
+            for uuid in mirrors:
+                out.setdefault(uuid, []).append(inst)
+        return out
+
     def instance_disks(self, inst: Instance) -> list[Disk]:
         """The instance's disks in order; a missing one is left out."""
         return [self.disks[uuid] for uuid in inst.disks if uuid in self.disks]

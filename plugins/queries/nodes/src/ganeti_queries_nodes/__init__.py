@@ -148,7 +148,7 @@ class NodeInstances(ConfdQuery):
         node = _node(view, name, _NO_INSTANCES)
         if isinstance(node, Answer):
             return node
-        groups = (view.primary_instances, view.secondary_instances)
+        groups = (view.primary_instances, view.drbd_mirrored)
         lists = [[_whole(view, inst) for inst in group.get(node.uuid, ())] for group in groups]
         return ok(lists, node.serial_no)
 
@@ -176,6 +176,8 @@ def _minors(view: ConfigView, node: Node) -> Iterator[list[Any]]:
             for disk in _nested(top):
                 if disk.dev_type != "drbd" or node.uuid not in disk.logical_id[:2]:
                     continue
+                if len(disk.logical_id) < 5:
+                    continue  # damaged: without minors there is nothing to tell
                 first, second, _port, first_minor, second_minor = disk.logical_id[:5]
                 here = node.uuid == first
                 other = view.nodes.get(second if here else first)
