@@ -92,11 +92,20 @@ def _blaming(what: str, error_class: type[GenericError]) -> Iterator[None]:
         ) from error
 
 
-def bounded(what: str, seconds: float, function: Callable[[], T]) -> T:
+_late: dict[str, threading.Thread] = {}
+_late_lock = threading.Lock()
+
+
+def bounded(key: str, seconds: float, function: Callable[[], T]) -> T:
     """Return or raise what `function` does, but wait at most `seconds` for it.
 
-    Raises RemoteError then; the thread is left to itself, as nothing can end it.
+    Raises RemoteError then; the thread is left to itself, as nothing can end it. While it lives,
+    further calls with its key are refused at once, so that what hangs takes one thread only.
     """
+    with _late_lock:
+        if key in _late and _late[key].is_alive():
+            raise RemoteError("it still has not answered an earlier call")
+        _late.pop(key, None)
     outcome: list[tuple[bool, Any]] = []
 
     def work() -> None:
@@ -105,15 +114,17 @@ def bounded(what: str, seconds: float, function: Callable[[], T]) -> T:
         except BaseException as error:  # handed over to the thread that waits
             outcome.append((False, error))
 
-    thread = threading.Thread(target=work, name=f"bounded {what}", daemon=True)
+    thread = threading.Thread(target=work, name=f"bounded {key}", daemon=True)
     thread.start()
     thread.join(seconds)
     if not outcome:
-        raise RemoteError(f"{what} did not answer within {seconds:g} seconds")
+        with _late_lock:
+            _late[key] = thread
+        raise RemoteError(f"it did not answer within {seconds:g} seconds")
     good, value = outcome[0]
     if good:
         result: T = value
         return result
     if not isinstance(value, Exception):
-        raise RemoteError(f"{what} tried to end the node daemon ({value!r})")
+        raise RemoteError(f"it tried to end the node daemon ({value!r})")
     raise value

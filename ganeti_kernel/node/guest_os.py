@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from ganeti_kernel.errors import CommandError, ConfigurationError
 from ganeti_kernel.node import os_definitions, os_environment
@@ -141,3 +141,58 @@ def backend_type(context: NodeContext, disk: GuestDisk) -> str:
     if context.has_feature(disk.dev_type, "file"):
         return f"file:{disk.logical_id[0]}"
     return "block"
+
+
+def export_disk(
+    context: NodeContext,
+    guest: Guest,
+    disk: GuestDisk,
+    osparams: Mapping[str, Any],
+    sink: IO[bytes],
+    size_fd: int | None = None,
+) -> None:
+    """Have the OS write the content of an active disk (maybe a snapshot of the guest's) to `sink`.
+
+    The script may write the size it expects, bytes and a newline, to `size_fd`.
+    """
+    _transfer(context, guest, "export", disk, osparams, stdout=sink, size_fd=size_fd)
+
+
+def import_disk(
+    context: NodeContext,
+    guest: Guest,
+    disk: GuestDisk,
+    osparams: Mapping[str, Any],
+    source: IO[bytes],
+) -> None:
+    """Have the OS fill an active disk with what `source` gives."""
+    _transfer(context, guest, "import", disk, osparams, stdin=source)
+
+
+def _transfer(
+    context: NodeContext,
+    guest: Guest,
+    action: str,
+    disk: GuestDisk,
+    osparams: Mapping[str, Any],
+    **streams: Any,
+) -> None:
+    base, _variant = os_definitions.split_name(guest.os)
+    definition = os_definitions.find(context.paths.os_search_path, base)
+    backend = functools.partial(backend_type, context)
+    env = os_environment.guest_environment(
+        definition, with_disks(context, guest), osparams, backend
+    )
+    run_script(
+        context.paths,
+        ScriptJob(
+            script=definition.scripts[action],
+            kind=action,
+            os_name=guest.os,
+            instance=guest.name,
+            component=f"disk{disk.index}",
+            env=env | os_environment.transfer_environment(action, guest, disk),
+            timeout=DAY - MARGIN,
+        ),
+        **streams,
+    )

@@ -59,14 +59,14 @@ def node_info(
     for name, hvparams in hypervisors.items():
         try:
             ask = functools.partial(_resources, context, name, hvparams)
-            resources[name] = bounded("it", PATIENCE, ask)
+            resources[name] = bounded(f"resources of {name}", PATIENCE, ask)
         except GenericError as error:
             problems.append(f"hypervisor {name}: {error}")
     room: list[StorageSpace | None] = []
     for unit in storage:
         try:
             measure = functools.partial(_space, context, unit)
-            room.append(bounded("it", PATIENCE, measure))
+            room.append(bounded(f"space of {unit}", PATIENCE, measure))
         except GenericError as error:
             room.append(None)
             problems.append(f"disk template {unit.template}: {error}")

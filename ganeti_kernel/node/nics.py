@@ -59,7 +59,7 @@ class NodeNics:
     def _run(self, name: str, script: NetworkScript, request: NicRequest, action: str) -> None:
         call = script.up if action == "up" else script.down
         try:
-            bounded("it", self._seconds, lambda: call(request))
+            bounded(f"{action} {name} {request.interface}", self._seconds, lambda: call(request))
         except Exception as error:  # a plugin's defect is the NIC's failure, nothing else's
             why = str(error) if isinstance(error, GenericError) else f"defect: {error!r}"
             raise HypervisorError(

@@ -69,6 +69,18 @@ def guest_environment(
     return env
 
 
+def transfer_environment(action: str, guest: Guest, disk: GuestDisk) -> Environment:
+    """What an export or import script gets besides, for the one disk it works on."""
+    prefix = action.upper()
+    env = {f"{prefix}_INDEX": str(disk.index)}
+    if disk.device.path:
+        env |= {f"{prefix}_DEVICE": disk.device.path, f"{prefix}_DISK_PATH": disk.device.path}
+    uri = device_uri(guest, disk)
+    if uri:
+        env[f"{prefix}_DISK_URI"] = uri
+    return env
+
+
 def _disk(
     guest: Guest, disk: GuestDisk, backend: Callable[[GuestDisk], str]
 ) -> Iterator[tuple[str, str]]:

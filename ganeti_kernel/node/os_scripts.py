@@ -88,7 +88,6 @@ def run_script(
             )
         except OSError as error:
             raise CommandError(f"cannot run {job.script}: {error.strerror or error}") from None
-        os.pwrite(lock, f"{process.pid}\n".encode(), 0)
         output = process.stdout if stdout is None else process.stderr
         assert output is not None
         try:
@@ -143,8 +142,7 @@ def _claim(paths: Paths, instance: str) -> Iterator[int]:
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if not _try_lock(lock):
-            _end_holder(lock, instance)
-        os.ftruncate(lock, 0)
+            _end_holders(lock, instance)
         yield lock
     finally:
         os.close(lock)
@@ -158,20 +156,43 @@ def _try_lock(lock: int) -> bool:
     return True
 
 
-def _end_holder(lock: int, instance: str) -> None:
-    text = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
-    group = int(text) if text.isdigit() else 0
-    log.warning("ending the script that still works for %s (process group %d)", instance, group)
+def _end_holders(lock: int, instance: str) -> None:
+    log.warning("ending the script that still works for %s", instance)
     begun = time.monotonic()
     while not _try_lock(lock):
+        holders = list(_holders(lock))
         waited = time.monotonic() - begun
         if waited > 4 * KILL_GRACE:
             raise CommandError(
-                f"a script still works for {instance} and cannot be ended (process group {group}); "
-                "end it by hand"
+                f"a script still works for {instance} and cannot be ended (processes "
+                f"{', '.join(str(pid) for pid in holders) or 'unknown'}); end it by hand"
             )
-        _signal(group, signal.SIGTERM if waited < KILL_GRACE else signal.SIGKILL)
+        for pid in holders:
+            with contextlib.suppress(ProcessLookupError):
+                _signal(os.getpgid(pid), signal.SIGTERM if waited < KILL_GRACE else signal.SIGKILL)
         time.sleep(0.05)
+
+
+def _holders(lock: int) -> Iterator[int]:
+    """Other processes that have the lock's file open.
+
+    A process id written down somewhere could be missing (the daemon died between two lines) or
+    belong to somebody else by now; an open file cannot.
+    """
+    wanted = os.fstat(lock)
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):  # the process has just gone
+            if any(_same(wanted, item) for item in (entry / "fd").iterdir()):
+                yield int(entry.name)
+
+
+def _same(wanted: os.stat_result, item: Path) -> bool:
+    try:
+        return os.path.samestat(wanted, item.stat())
+    except OSError:
+        return False
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
@@ -187,7 +208,7 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 
 def _signal(group: int, sign: signal.Signals) -> bool:
     """Send a signal to a process group; say whether there was one."""
-    if group <= 1:
+    if group <= 1 or group == os.getpgrp():
         return False
     try:
         os.killpg(group, sign)

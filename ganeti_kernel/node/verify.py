@@ -67,9 +67,9 @@ def _hypervisor(context: NodeContext, name: str, params: dict[str, Any]) -> list
             return [*plugin.verify(params), *plugin.check_parameters(params)]
 
     try:
-        return bounded(f"hypervisor {name}", PATIENCE, ask)
+        return bounded(f"verify {name}", PATIENCE, ask)
     except GenericError as error:
-        return [str(error)]
+        return [f"hypervisor {name}: {error}"]
 
 
 def checksum(paths: Paths, name: str) -> str | None:

@@ -141,26 +141,26 @@ class NodeServer:
             raise _Refused(404, RemoteError(f"this node knows no call {name[:64]!r}"))
         epoch, deadline = _header(request, wire.EPOCH_HEADER, 0), _deadline(request, handler.call)
         arguments = _arguments(handler, await _body(request))
-        join = None
-        if handler.call.changes:
+        changes = handler.call.changes
+        if changes:
             try:
                 self.epoch.admit(int(epoch), name)
             except RemoteError as error:
                 raise _Refused(409, error) from None
-            # a digest: arguments can hold secrets, and keys live as long as the call
-            canonical = wire.encode_arguments(arguments)
-            join = f"{name} {hashlib.sha256(canonical).hexdigest()}"
         first = handler.first
         if first is not None:
             await self._workers.run(
                 f"preparation of {name}", lambda: first(**arguments), deadline=deadline
             )
+        # a digest: arguments can hold secrets, and keys live as long as the call
+        digest = hashlib.sha256(wire.encode_arguments(arguments)).hexdigest()
         return await self._workers.run(
             name,
             lambda: handler.function(**arguments),
             deadline=deadline,
-            join=join,
-            subject=handler.subject(arguments) if handler.call.changes else None,
+            join=f"{name} {digest}",
+            join_late_only=not changes,
+            subject=handler.subject(arguments) if changes else None,
         )
 
     def _check_peer(self, request: web.BaseRequest) -> None:

@@ -23,10 +23,13 @@ MAX_RUNNING: Final = 128
 class _Job:
     """One call that waits for its turn or runs."""
 
-    def __init__(self, name: str, subject: str | None, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, name: str, subject: str | None, ends: float, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.name = name
         self.subject = subject
         self.begun = loop.time()
+        self.ends = ends
         self.started = False
         self.result: asyncio.Future[Any] = loop.create_future()
 
@@ -60,17 +63,21 @@ class Workers:
         *,
         deadline: float,
         join: str | None = None,
+        join_late_only: bool = False,
         subject: str | None = None,
     ) -> Any:
         """Return or raise what `function` does, within `deadline` seconds.
 
-        `join`: calls with the same key share one run. `subject`: what has the same one runs one
-        after the other, but nobody waits for a call that has passed its own deadline. Raises
+        `join`: calls with the same key share one run; with `join_late_only` only a run that has
+        passed its deadline is shared (a call that reads must not see what was before it, but
+        what hangs must not take a thread for every call). `subject`: what has the same one runs
+        one after the other, but nobody waits for a call that has passed its own deadline. Raises
         RemoteError at the deadline and when too much is running.
         """
-        ends = asyncio.get_running_loop().time() + deadline
+        now = asyncio.get_running_loop().time()
+        ends = now + deadline
         job = self._joinable.get(join) if join is not None else None
-        if job is None:
+        if job is None or (join_late_only and now < job.ends):
             job = self._start(name, function, ends, join, subject)
         try:
             async with asyncio.timeout_at(ends):
@@ -111,7 +118,7 @@ class Workers:
                 f"this node is busy with {len(self._jobs)} calls, the oldest {oldest} since "
                 f"{loop.time() - oldest.begun:.0f} seconds; try again later"
             )
-        job = _Job(name, subject, loop)
+        job = _Job(name, subject, ends, loop)
         self._jobs.add(job)
         if join is not None:
             self._joinable[join] = job

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -230,6 +233,22 @@ def test_a_reload_takes_up_a_new_certificate(noded: Noded) -> None:
     noded.wait_for(lambda: "reloading" in noded.log.read_text())
     with noded.client() as client:
         client.call(NODE, "version")
+    assert "Traceback" not in noded.log.read_text()
+
+
+def test_a_refused_handshake_leaves_one_line_in_the_log(noded: Noded) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", noded.port), timeout=PATIENCE) as plain,
+        contextlib.suppress(OSError),
+        context.wrap_socket(plain) as tls,
+    ):
+        tls.sendall(b"POST /version HTTP/1.1\r\n\r\n")
+        assert tls.recv(100) == b""
+    line = "refused a connection during the TLS handshake: peer did not return a certificate"
+    noded.wait_for(lambda: line in noded.log.read_text())
     assert "Traceback" not in noded.log.read_text()
 
 

@@ -182,7 +182,7 @@ def test_verify_reports_what_is_wrong_here(node: Any) -> None:
     )
     assert report.hypervisors == {
         "memory": ["no accelerator", "no acpi here"],
-        "xen": ["hypervisor 'xen' is not installed on this node"],
+        "xen": ["hypervisor xen: hypervisor 'xen' is not installed on this node"],
     }
     assert report.bridges == ["no-such-bridge"]
     assert set(report.files) == {"/var/lib/ganeti/hmac.key", "/var/lib/ganeti/ca.pem"}

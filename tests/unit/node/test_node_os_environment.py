@@ -9,7 +9,11 @@ import msgspec
 import pytest
 
 from ganeti_kernel.node.os_definitions import OsDefinition
-from ganeti_kernel.node.os_environment import core_environment, guest_environment
+from ganeti_kernel.node.os_environment import (
+    core_environment,
+    guest_environment,
+    transfer_environment,
+)
 from ganeti_kernel.objects.guest import BlockDevice, Guest, GuestDisk, GuestNic, NicNetwork
 
 RECORDED = Path(__file__).parents[2] / "data" / "env" / "os-scripts.md"
@@ -159,28 +163,22 @@ def export_guest() -> Guest:
 
 
 def test_export() -> None:
-    wanted = recorded("export")
-    extra = {name: wanted[name] for name in wanted if name.startswith("EXP")}
-    assert set(extra) == {"EXPORT_DEVICE", "EXPORT_DISK_PATH", "EXPORT_INDEX", "EXP_SIZE_FD"}
-    assert guest_environment(PROBE, export_guest(), {}, block) | extra == wanted
+    guest = export_guest()
+    snapshot = disk(0, "s", 48, "/dev/loop6")
+    env = guest_environment(PROBE, guest, {}, block) | transfer_environment(
+        "export", guest, snapshot
+    )
+    assert env | {"EXP_SIZE_FD": "11"} == recorded("export")
+    device = BlockDevice(path=None, uris={"fake": "rbd:x"})
+    userspace = msgspec.structs.replace(snapshot, device=device)
+    assert transfer_environment("export", guest, userspace) == {
+        "EXPORT_INDEX": "0",
+        "EXPORT_DISK_URI": "rbd:x",
+    }
 
 
-@pytest.mark.parametrize(
-    ("script", "extra"),
-    [
-        ("rename", {"OLD_INSTANCE_NAME": "inst3.example.com"}),
-        (
-            "import",
-            {
-                "EXP_SIZE_FD": "11",
-                "IMPORT_DEVICE": "/dev/loop6",
-                "IMPORT_DISK_PATH": "/dev/loop6",
-                "IMPORT_INDEX": "0",
-            },
-        ),
-    ],
-)
-def test_rename_and_import(script: str, extra: dict[str, str]) -> None:
+@pytest.mark.parametrize("script", ["rename", "import"])
+def test_rename_and_import(script: str) -> None:
     guest = Guest(
         name="inst10.example.com",
         uuid="fac47d9c-e010-449a-9350-4eb26d10a672",
@@ -202,6 +200,9 @@ def test_rename_and_import(script: str, extra: dict[str, str]) -> None:
             )
         ],
     )
+    extra = {"OLD_INSTANCE_NAME": "inst3.example.com"}
+    if script == "import":
+        extra = transfer_environment("import", guest, guest.disks[0]) | {"EXP_SIZE_FD": "11"}
     assert guest_environment(PROBE, guest, {}, block) | extra == recorded(script)
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from ganeti_kernel.errors import CommandError, ConfigurationError
 from ganeti_kernel.node import guest_os, os_scripts
+from ganeti_kernel.node.instances import with_disks
 from ganeti_kernel.node.os_scripts import ScriptJob, end_leftovers, run_script, scrub
 from ganeti_kernel.objects.guest import Guest
 from ganeti_kernel.paths import Paths
@@ -153,6 +154,7 @@ def test_data_of_an_export_and_an_import(paths: Paths, tmp_path: Path) -> None:
 RUN = """
 import sys
 from pathlib import Path
+from ganeti_kernel.node.instances import with_disks
 from ganeti_kernel.node.os_scripts import ScriptJob, run_script
 from ganeti_kernel.paths import Paths
 run_script(Paths(Path(sys.argv[1])), ScriptJob(script=Path(sys.argv[2]), kind="add",
@@ -243,6 +245,22 @@ def test_os_create_and_rename(node: Any, guest: Guest, definition: Path) -> None
     assert "OSP_ROOTPW=<hidden>" in created
     assert "OSP_RELEASE=r2" in created
     assert "OLD_INSTANCE_NAME=old.example.com" in logs[1].read_text()
+
+
+def test_export_and_import_of_one_disk(node: Any, guest: Guest, definition: Path) -> None:
+    node.template.volumes.add("d0")
+    (definition / "export").write_text("#!/bin/sh\necho $EXPORT_DEVICE $EXPORT_INDEX\n")
+    (definition / "import").write_text("#!/bin/sh\necho $IMPORT_DISK_PATH; cat\n")
+    disk = with_disks(node.context, guest).disks[0]
+    with tempfile.TemporaryFile() as data:
+        guest_os.export_disk(node.context, guest, disk, {}, data)
+        data.seek(0)
+        assert data.read() == b"/dev/d0 0\n"
+        data.seek(0)
+        guest_os.import_disk(node.context, guest, disk, {}, data)
+    logs = {log.name.rsplit("-", 3)[0]: log for log in (node.paths.log_dir / "os").iterdir()}
+    assert set(logs) == {"export-probe-inst1-disk0", "import-probe-inst1-disk0"}
+    assert logs["import-probe-inst1-disk0"].read_text() == "/dev/d0\n/dev/d0 0\n"
 
 
 def test_os_create_refuses_before_it_touches_a_disk(

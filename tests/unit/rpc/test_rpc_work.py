@@ -74,6 +74,32 @@ def test_a_hanging_call_ends_with_an_error_and_the_next_ones_work(gate: threadin
     within(work)
 
 
+def test_a_reading_call_joins_only_what_hangs(gate: threading.Event) -> None:
+    runs = []
+
+    def read() -> int:
+        runs.append(1)
+        gate.wait(20)
+        return len(runs)
+
+    async def work() -> None:
+        workers = Workers()
+        options: dict[str, Any] = {"join": "k", "join_late_only": True}
+        first = [
+            asyncio.ensure_future(workers.run("r", read, deadline=SOON, **options))
+            for _ in range(2)
+        ]
+        await asyncio.gather(*first, return_exceptions=True)
+        assert len(runs) == 2  # at the same time: each its own
+        late = asyncio.ensure_future(workers.run("r", read, deadline=20, **options))
+        await asyncio.sleep(SOON)
+        gate.set()
+        await late
+        assert len(runs) == 2
+
+    within(work)
+
+
 def test_calls_on_one_subject_run_in_order(gate: threading.Event) -> None:
     order = []
 
