@@ -30,7 +30,7 @@ NOTHING: Final = msgspec.Raw(b"null")
 
 
 class ViewReply(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole configuration, or (NOTHING) the objects (None: deleted) that differ from `since`."""
+    """The whole configuration, or (NOTHING) what differs from `since`; None is deleted."""
 
     serial_no: int
     mtime: float

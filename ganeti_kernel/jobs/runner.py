@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +31,7 @@ from ganeti_kernel.jobs.journal import (
 )
 from ganeti_kernel.jobs.opcodes import decode_opcode
 from ganeti_kernel.jobs.operation import OPERATIONS, STEPS, NodeCalls, Operation, Step
+from ganeti_kernel.jobs.patience import patiently
 from ganeti_kernel.paths import Paths
 
 log = logging.getLogger(__name__)
@@ -159,7 +161,8 @@ class JobRunner:
                 state.begun.discard(number)  # announced, but never begun
                 raise JobCanceled("Job canceled by request")
             try:
-                outcome = _step(plan.name).do(self._context, plan.args)
+                do = partial(_step(plan.name).do, self._context, plan.args)
+                outcome = patiently(do) if state.past_pivot else do()
             except Exception as error:
                 raise _at_step(plan.name, error) from error
             self._note(state, Ended(index, number, outcome))
@@ -190,7 +193,8 @@ class JobRunner:
             plan = state.steps[number]
             problem = None
             try:
-                _step(plan.name).undo(self._context, plan.args)
+                undo = partial(_step(plan.name).undo, self._context, plan.args)
+                patiently(undo)
             except JobLost:
                 raise
             except Exception as error:  # one step that cannot be undone must not keep the others

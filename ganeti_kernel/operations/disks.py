@@ -149,7 +149,7 @@ def create_steps(view: ConfigView, node: Node, owner: str, disks: Sequence[Disk]
 def remove_steps(
     view: ConfigView, node: Node, owner: str, disks: Sequence[Disk], *, ignore: bool
 ) -> list[StepPlan]:
-    """Steps that destroy an instance's disks; there is no way back from the first."""
+    """Steps that destroy an instance's disks."""
     group = view.node_group(node)
     return [
         StepPlan(
@@ -159,7 +159,6 @@ def remove_steps(
                 "disk": msgspec.to_builtins(build_disk(view, owner, disk, index, group)),
                 "ignore": ignore,
             },
-            pivot=index == 0,
         )
         for index, disk in enumerate(disks)
     ]

@@ -14,6 +14,7 @@ from ganeti_kernel.operations.disks import node_argument, remove_steps
 from ganeti_kernel.operations.guests import build_guest
 from ganeti_kernel.operations.instance_config import ForgetInstance
 from ganeti_kernel.operations.instance_power import DetachDisks, _OnInstance, stop_step
+from ganeti_kernel.operations.no_return import NO_RETURN
 
 
 @operation
@@ -39,11 +40,10 @@ class InstanceRemove(_OnInstance):
         forget = StepPlan(
             name=ForgetInstance.NAME,
             args={"uuid": self.inst.uuid, "name": self.inst.name},
-            pivot=True,
         )
         if self.node.offline:
             self.context.warn(f"node {self.node.name} is offline; its data stays behind")
-            return [forget]
+            return [NO_RETURN, forget]
         disks = view.instance_disks(self.inst)
         return [
             stop_step(self.inst, self.node, timeout=op.shutdown_timeout, ignore=ignore),
@@ -51,6 +51,7 @@ class InstanceRemove(_OnInstance):
                 name=DetachDisks.NAME,
                 args={"node": node_argument(self.node), "guest": msgspec.to_builtins(guest)},
             ),
+            NO_RETURN,
             *remove_steps(view, self.node, self.inst.name, disks, ignore=ignore),
             forget,
         ]

@@ -30,6 +30,7 @@ from ganeti_kernel.jobs.operation import (
 from ganeti_kernel.objects import ConfigView, Network, Node, NodeGroup
 from ganeti_kernel.operations import facts, finding
 from ganeti_kernel.operations.hookenv import network_variables
+from ganeti_kernel.operations.no_return import NO_RETURN
 
 _MAC_PREFIX = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){2}")
 _TAG = re.compile(r"[\w.+*/:@-]{1,128}")
@@ -219,7 +220,7 @@ class NetworkRemove(Operation[OpNetworkRemove]):
             )
 
     def plan(self) -> Sequence[StepPlan]:
-        return [StepPlan(name=DropNetwork.NAME, args={"uuid": self.network.uuid}, pivot=True)]
+        return [NO_RETURN, StepPlan(name=DropNetwork.NAME, args={"uuid": self.network.uuid})]
 
     def result(self, outcomes: Sequence[Any]) -> Any:
         return None

@@ -33,6 +33,7 @@ from ganeti_kernel.objects import Node
 from ganeti_kernel.objects.params import ND_DEFAULTS
 from ganeti_kernel.operations import finding, remote
 from ganeti_kernel.operations.disks import node_argument
+from ganeti_kernel.operations.no_return import NO_RETURN
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.rpc.resolve import resolve
 from ganeti_kernel.rpc.trust import fingerprint, issue_certificate, own_fingerprint, read_authority
@@ -325,7 +326,7 @@ class NodeRemove(Operation[OpNodeRemove]):
             )
 
     def plan(self) -> Sequence[StepPlan]:
-        steps = [StepPlan(name=DropNode.NAME, args={"uuid": self.node.uuid}, pivot=True)]
+        steps = [NO_RETURN, StepPlan(name=DropNode.NAME, args={"uuid": self.node.uuid})]
         if not self.node.offline:
             args = {"node": node_argument(self.node)}
             steps.append(StepPlan(name=LeaveNode.NAME, args=args))
