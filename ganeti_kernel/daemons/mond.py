@@ -62,7 +62,8 @@ def preload() -> None:
     import stevedore.extension
 
     import ganeti_kernel.plugins.process
-    import ganeti_kernel.specs.reading
+    import ganeti_kernel.specs.dropped
+    import ganeti_kernel.specs.instance_status
     import ganeti_kernel.specs.samples  # noqa: F401 # all of these only to have them in memory
 
     del stevedore

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -66,6 +67,7 @@ def _leave() -> NoReturn:
 
 def _settle(parent: int, keep: socket.socket, *, verbose: bool) -> None:
     """Make the forked copy of the daemon a process of its own."""
+    gc.freeze()  # a collection would write to, and so copy, every page that is shared
     os.setsid()
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # the daemon died before the line above
