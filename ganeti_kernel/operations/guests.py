@@ -35,10 +35,9 @@ def build_guest(view: ConfigView, inst: Instance, disks: list[Disk] | None = Non
         disks=[build_disk(view, inst.name, disk, index, group) for index, disk in enumerate(own)],
         nics=[build_nic(view, nic, index) for index, nic in enumerate(inst.nics)],
         tags=list(inst.tags),
-        primary_node=node.name if node is not None else "",
-        secondary_nodes=[
-            view.nodes[uuid].name for uuid in view.secondary_nodes(inst) if uuid in view.nodes
-        ],
+        # UUIDs: OS scripts get them as INSTANCE_PRIMARY_NODE and so on (recorded of upstream 3.0)
+        primary_node=inst.primary_node,
+        secondary_nodes=view.secondary_nodes(inst),
         ctime=inst.ctime,
         mtime=inst.mtime,
         serial_no=inst.serial_no,
