@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Final
 
-from ganeti_kernel.errors import CommandError, ConfigurationError
+from ganeti_kernel.errors import CommandError, OpExecError
 from ganeti_kernel.node import os_definitions, os_environment
 from ganeti_kernel.node.context import NodeContext
 from ganeti_kernel.node.instances import with_disks
@@ -35,7 +35,7 @@ def os_check(context: NodeContext, name: str, osparams: dict[str, Any]) -> list[
     base, variant = os_definitions.split_name(name)
     try:
         definition = os_definitions.find(context.paths.os_search_path, base)
-    except ConfigurationError as error:
+    except OpExecError as error:
         return [str(error)]
     problems = [
         os_definitions.variant_problem(definition, variant),
@@ -112,12 +112,12 @@ def _run(
     definition = os_definitions.find(context.paths.os_search_path, base)
     script = definition.scripts.get(action)
     if script is None:
-        raise ConfigurationError(
+        raise OpExecError(
             f"OS {definition.name} has no script '{action}' that may run on the node itself"
         )
     problem = os_definitions.parameter_problem(definition, list(osparams))
     if problem is not None:
-        raise ConfigurationError(problem)
+        raise OpExecError(problem)
     ready = with_disks(context, guest)
     env = os_environment.guest_environment(
         definition, ready, osparams, functools.partial(backend_type, context), debug

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ganeti_kernel.errors import ConfigurationError
+from ganeti_kernel.errors import OpExecError
 from ganeti_kernel.rpc.results import OsStatus
 from ganeti_kernel.version import OS_API_VERSIONS
 
@@ -52,29 +52,27 @@ def diagnose(search_path: Sequence[Path]) -> list[OsStatus]:
 
 
 def find(search_path: Sequence[Path], name: str) -> OsDefinition:
-    """Return the first definition of that name; raises ConfigurationError that says why not."""
+    """Return the first definition of that name; raises OpExecError that says why not."""
     if NAME.fullmatch(name):
         for base in search_path:
             if (base / name).is_dir():
                 return load(base / name)
-    raise ConfigurationError(_not_found(name))
+    raise OpExecError(_not_found(name))
 
 
 def load(path: Path) -> OsDefinition:
-    """Read and check one directory; raises ConfigurationError with upstream's text."""
+    """Read and check one directory; raises OpExecError with upstream's text."""
     versions = _api_versions(path)
     usable = set(versions) & OS_API_VERSIONS
     if not usable:
         wanted = ", ".join(str(item) for item in sorted(OS_API_VERSIONS))
-        raise ConfigurationError(
+        raise OpExecError(
             f"API version mismatch for path '{path}': found {list(versions)}, want one of {wanted}."
         )
     api = max(usable)
     untrusted = (path / "create_untrusted").exists()
     if not untrusted and not (path / "create").exists():
-        raise ConfigurationError(
-            f"A create script (trusted or untrusted) under path '{path}' must exist"
-        )
+        raise OpExecError(f"A create script (trusted or untrusted) under path '{path}' must exist")
     names = [name for name in ("create", "create_untrusted") if (path / name).exists()]
     names += ["export", "import", "rename", *(["verify"] if api >= API_PARAMETERS else [])]
     for name in names:
@@ -152,7 +150,7 @@ def _entries(base: Path) -> Iterator[str]:
     except (FileNotFoundError, NotADirectoryError):
         return  # a part of the search path need not exist
     except OSError as error:
-        raise ConfigurationError(f"cannot list {base}: {error.strerror}") from None
+        raise OpExecError(f"cannot list {base}: {error.strerror}") from None
     yield from (name for name in names if not name.startswith("."))
 
 
@@ -160,9 +158,9 @@ def _status(base: Path, name: str) -> OsStatus:
     path = base / name
     try:
         if not NAME.fullmatch(name) or not path.is_dir():
-            raise ConfigurationError(_not_found(name))
+            raise OpExecError(_not_found(name))
         found = load(path)
-    except ConfigurationError as error:
+    except OpExecError as error:
         return OsStatus(name=name, path=str(path), valid=False, diagnose=str(error))
     return OsStatus(
         name=name,
@@ -184,11 +182,11 @@ def _check(path: Path, name: str, *, executable: bool = False) -> None:
         mode = (path / name).stat().st_mode
     except OSError as error:
         code = errno.errorcode.get(error.errno or 0, "unknown error")
-        raise ConfigurationError(f"File '{name}' under path '{path}' is missing ({code})") from None
+        raise OpExecError(f"File '{name}' under path '{path}' is missing ({code})") from None
     if not stat.S_ISREG(mode):
-        raise ConfigurationError(f"File '{name}' under path '{path}' is not a regular file")
+        raise OpExecError(f"File '{name}' under path '{path}' is not a regular file")
     if executable and not mode & stat.S_IXUSR:
-        raise ConfigurationError(f"File '{name}' under path '{path}' is not executable")
+        raise OpExecError(f"File '{name}' under path '{path}' is not executable")
 
 
 def _read(path: Path, name: str) -> str:
@@ -196,13 +194,13 @@ def _read(path: Path, name: str) -> str:
         with (path / name).open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise ConfigurationError(f"cannot read {path / name}: {error.strerror}") from None
+        raise OpExecError(f"cannot read {path / name}: {error.strerror}") from None
     if len(data) > MAX_FILE_BYTES:
-        raise ConfigurationError(f"{path / name} has more than {MAX_FILE_BYTES} bytes")
+        raise OpExecError(f"{path / name} has more than {MAX_FILE_BYTES} bytes")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{path / name} is not UTF-8 text") from None
+        raise OpExecError(f"{path / name} is not UTF-8 text") from None
 
 
 def _api_versions(path: Path) -> tuple[int, ...]:
@@ -210,15 +208,15 @@ def _api_versions(path: Path) -> tuple[int, ...]:
         mode = (path / API_FILE).stat().st_mode
     except OSError as error:
         code = errno.errorcode.get(error.errno or 0, "unknown error")
-        raise ConfigurationError(
+        raise OpExecError(
             f"Required file '{API_FILE}' not found under path {path}: {code}"
         ) from None
     if not stat.S_ISREG(mode):
-        raise ConfigurationError(f"File '{API_FILE}' in {path} is not a regular file")
+        raise OpExecError(f"File '{API_FILE}' in {path} is not a regular file")
     try:
         return parse_api_versions(_read(path, API_FILE))
     except ValueError as error:
-        raise ConfigurationError(f"API version(s) can't be converted to integer: {error}") from None
+        raise OpExecError(f"API version(s) can't be converted to integer: {error}") from None
 
 
 def _variants(path: Path) -> tuple[str, ...]:

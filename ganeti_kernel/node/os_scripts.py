@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from ganeti_kernel.errors import CommandError
+from ganeti_kernel.errors import OpExecError
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.plugins.process import KILL_GRACE
 
@@ -64,7 +64,7 @@ def run_script(
     """Run a script to its end and return its log file.
 
     `stdin` and `stdout` carry the data of import and export; otherwise stdin is empty and stdout
-    is logged like stderr. `size_fd` is handed to the script as EXP_SIZE_FD. Raises CommandError
+    is logged like stderr. `size_fd` is handed to the script as EXP_SIZE_FD. Raises OpExecError
     with the log's last lines when it fails, does not end in time, or prints too much.
     """
     log_file = _log_file(paths, job)
@@ -87,7 +87,7 @@ def run_script(
                 umask=0o077,
             )
         except OSError as error:
-            raise CommandError(f"cannot run {job.script}: {error.strerror or error}") from None
+            raise OpExecError(f"cannot run {job.script}: {error.strerror or error}") from None
         output = process.stdout if stdout is None else process.stderr
         assert output is not None
         try:
@@ -102,7 +102,7 @@ def run_script(
     if trouble is None:
         code = process.returncode
         trouble = f"failed with exit code {code}" if code >= 0 else f"was ended by signal {-code}"
-    raise CommandError(
+    raise OpExecError(
         f"script {job.script.name} of OS {job.os_name} for {job.instance} {trouble}; "
         f"last lines of {log_file}:\n{_tail(log_file) or '(nothing)'}"
     )
@@ -111,7 +111,7 @@ def run_script(
 def end_leftovers(paths: Paths, instance: str) -> None:
     """End whatever script still works for the instance; none is success.
 
-    Raises CommandError when it cannot be ended.
+    Raises OpExecError when it cannot be ended.
     """
     path = _lock_file(paths, instance)
     if path.exists():
@@ -163,7 +163,7 @@ def _end_holders(lock: int, instance: str) -> None:
         holders = list(_holders(lock))
         waited = time.monotonic() - begun
         if waited > 4 * KILL_GRACE:
-            raise CommandError(
+            raise OpExecError(
                 f"a script still works for {instance} and cannot be ended (processes "
                 f"{', '.join(str(pid) for pid in holders) or 'unknown'}); end it by hand"
             )
@@ -273,7 +273,7 @@ def _open_log(path: Path) -> IO[bytes]:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb")
     except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror}") from None
+        raise OpExecError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _tail(path: Path) -> str:

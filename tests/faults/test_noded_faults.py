@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ganeti_kernel.errors import CommandError, RemoteError
+from ganeti_kernel.errors import OpExecError, RemoteError
 from ganeti_kernel.node.setup import Setup, set_up_node
 from ganeti_kernel.objects.cluster import Node
 from ganeti_kernel.objects.guest import Guest
@@ -182,7 +182,7 @@ def test_removing_a_disk_ends_the_installation_onto_it(noded: Noded, tmp_path: P
         with noded.client() as client:
             try:
                 client.call(NODE, "os_create", guest=GUEST, osparams={})
-            except CommandError as error:
+            except OpExecError as error:
                 failures.append(str(error))
 
     thread = threading.Thread(target=call)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ganeti_kernel.errors import ConfigurationError
+from ganeti_kernel.errors import OpExecError
 from ganeti_kernel.node import os_definitions as osd
 
 SCRIPTS = ("create", "import", "export", "rename", "verify")
@@ -106,7 +106,7 @@ def test_a_broken_definition_says_why(tmp_path: Path, name: str) -> None:
     assert (status.name, status.valid) == (name, False)
     assert status.diagnose == text.format(path=tmp_path / name)
     assert (status.variants, status.parameters, status.api_versions) == ([], [], [])
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(OpExecError):
         osd.find([tmp_path], name)
 
 
@@ -151,7 +151,7 @@ def test_the_first_on_the_search_path_is_used_and_all_are_listed(tmp_path: Path)
 @pytest.mark.parametrize("name", ["nosuch", "", "..", "a/b", "a+b"])
 def test_names_that_are_none(tmp_path: Path, name: str) -> None:
     make(tmp_path / "a", "b")
-    with pytest.raises(ConfigurationError, match="not found in search path"):
+    with pytest.raises(OpExecError, match="not found in search path"):
         osd.find([tmp_path], name)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ganeti_kernel.errors import CommandError, ConfigurationError
+from ganeti_kernel.errors import OpExecError
 from ganeti_kernel.node import guest_os, os_scripts
 from ganeti_kernel.node.instances import with_disks
 from ganeti_kernel.node.os_scripts import ScriptJob, end_leftovers, run_script, scrub
@@ -69,7 +69,7 @@ def test_what_a_script_says_is_in_its_log(paths: Paths, tmp_path: Path) -> None:
 
 
 def test_a_failure_shows_the_last_lines(paths: Paths, tmp_path: Path) -> None:
-    with pytest.raises(CommandError) as caught:
+    with pytest.raises(OpExecError) as caught:
         run_script(paths, make_job(tmp_path, "seq 1 100; exit 3"))
     text = str(caught.value)
     assert text.startswith(
@@ -80,7 +80,7 @@ def test_a_failure_shows_the_last_lines(paths: Paths, tmp_path: Path) -> None:
 
 def test_a_script_that_never_ends(paths: Paths, tmp_path: Path) -> None:
     job = make_job(tmp_path, "echo $$; trap '' TERM; sleep 600 & wait", timeout=0.5)
-    with pytest.raises(CommandError, match=r"did not end within 0\.5 seconds and was stopped"):
+    with pytest.raises(OpExecError, match=r"did not end within 0\.5 seconds and was stopped"):
         run_script(paths, job)
     [log] = (paths.log_dir / "os").iterdir()
     assert is_gone(int(log.read_text().split()[0]))
@@ -90,7 +90,7 @@ def test_a_script_that_prints_for_ever(
     paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os_scripts, "MAX_LOG_BYTES", 1 << 20)
-    with pytest.raises(CommandError, match="printed more than 1 MiB and was stopped"):
+    with pytest.raises(OpExecError, match="printed more than 1 MiB and was stopped"):
         run_script(paths, make_job(tmp_path, "yes"))
 
 
@@ -101,7 +101,7 @@ def test_secrets_are_neither_in_the_log_nor_in_the_error(paths: Paths, tmp_path:
         env={"PATH": "/bin:/usr/bin", "OSP_ROOTPW": "s3kr!t"},
         secrets=["s3kr!t"],
     )
-    with pytest.raises(CommandError) as caught:
+    with pytest.raises(OpExecError) as caught:
         run_script(paths, job)
     [log] = (paths.log_dir / "os").iterdir()
     assert log.read_text() == "password is <hidden>.\n<hidden>"
@@ -116,7 +116,7 @@ def test_scrub_leaves_the_rest_alone() -> None:
 def test_a_script_that_cannot_be_run(paths: Paths, tmp_path: Path) -> None:
     job = make_job(tmp_path, "")
     job.script.write_text("no interpreter line")
-    with pytest.raises(CommandError, match=r"cannot run .*/create: Exec format error"):
+    with pytest.raises(OpExecError, match=r"cannot run .*/create: Exec format error"):
         run_script(paths, job)
 
 
@@ -200,7 +200,7 @@ def test_a_running_script_of_this_daemon_is_ended_too(paths: Paths, tmp_path: Pa
     def work() -> None:
         try:
             run_script(paths, job)
-        except CommandError as error:
+        except OpExecError as error:
             failures.append(str(error))
 
     thread = threading.Thread(target=work)
@@ -266,13 +266,13 @@ def test_export_and_import_of_one_disk(node: Any, guest: Guest, definition: Path
 def test_os_create_refuses_before_it_touches_a_disk(
     node: Any, guest: Guest, definition: Path
 ) -> None:
-    with pytest.raises(ConfigurationError, match="not supported by the OS probe: zzz"):
+    with pytest.raises(OpExecError, match="not supported by the OS probe: zzz"):
         guest_os.os_create(node.context, guest, {"zzz": 1})
     (definition / "create").rename(definition / "create_untrusted")
-    with pytest.raises(ConfigurationError, match="OS probe has no script 'create' that may run"):
+    with pytest.raises(OpExecError, match="OS probe has no script 'create' that may run"):
         guest_os.os_create(node.context, guest, {})
     (definition / "create_untrusted").unlink()
-    with pytest.raises(ConfigurationError, match=r"A create script .* must exist"):
+    with pytest.raises(OpExecError, match=r"A create script .* must exist"):
         guest_os.os_create(node.context, guest, {})
     assert node.template.log == []
 
