@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import asyncio
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
-from ganeti_kernel.errors import OpPrereqError
+from ganeti_kernel.config.order import natural_key
+from ganeti_kernel.errors import PluginError
 from ganeti_kernel.jobs.configuration import SharedConfig
+from ganeti_kernel.jobs.locks import LockManager
 from ganeti_kernel.jobs.manager import JobManager
+from ganeti_kernel.jobs.operation import Lock
+from ganeti_kernel.jobs.values import JOB_VALUES, JobRow, job_values
+from ganeti_kernel.objects import ConfigView
+from ganeti_kernel.operations.diagnose import os_table, provider_table, usable_nodes
+from ganeti_kernel.operations.facts import storage_directory
+from ganeti_kernel.operations.guests import build_guest
 from ganeti_kernel.plugins.registry import Registry
+from ganeti_kernel.query import engine, live
+from ganeti_kernel.query import source as sources
+from ganeti_kernel.query.filter import requested_names
+from ganeti_kernel.query.resources import job_number
+from ganeti_kernel.query.source import QuerySource
 from ganeti_kernel.rpc.client import NodeClient
+from ganeti_kernel.rpc.results import StorageUnit
+from ganeti_kernel.specs.base import Parameter
+
+LOG_VALUES: Final = frozenset({"oplog"})
+"""Job fields whose making needs the log; the others are cheap."""
 
 
 class EngineQueries:
-    """Implements `luxi.methods.Queries`."""
+    """Implements `luxi.methods.Queries`.
+
+    `facts` holds values of the cluster's fields that are not in the configuration; the daemon
+    keeps it up to date ("watcher_pause").
+    """
 
     def __init__(
         self, registry: Registry, config: SharedConfig, manager: JobManager, nodes: NodeClient
@@ -22,12 +46,127 @@ class EngineQueries:
         self._config = config
         self._manager = manager
         self._nodes = nodes
+        self.facts: dict[str, Any] = {}
 
     async def query(self, what: str, fields: Sequence[str], qfilter: Any) -> dict[str, Any]:
-        raise OpPrereqError(f"{what} cannot be queried yet", "wrong_input")
+        source = await self._source(what, fields, qfilter)
+        return await asyncio.to_thread(engine.query, what, fields, qfilter, source)
 
     async def query_fields(self, what: str, fields: Sequence[str] | None) -> dict[str, Any]:
-        raise OpPrereqError(f"{what} cannot be queried yet", "wrong_input")
+        return engine.query_fields(what, fields, self._hv_parameters(what))
 
     async def rows(self, what: str, names: Sequence[str], fields: Sequence[str]) -> list[list[Any]]:
-        raise OpPrereqError(f"{what} cannot be queried yet", "wrong_input")
+        source = await self._source(what, fields, None)
+        return await asyncio.to_thread(engine.plain_rows, what, names, fields, source)
+
+    # -- sources -------------------------------------------------------------------------------
+
+    async def _source(self, what: str, fields: Sequence[str], qfilter: Any) -> QuerySource:
+        """Everything the query needs, and no more."""
+        view = self._config.view
+        source = QuerySource(view=view, hv_parameters=self._hv_parameters(what))
+        plan = engine.plan(what, fields, qfilter, source)
+        if sources.JOBS in plan.needs:
+            wanted = requested_names(qfilter, "id")
+            logs = sources.JOB_LOGS in plan.needs
+            return dataclasses.replace(source, jobs=await self._jobs(wanted, logs))
+        if sources.CLUSTER in plan.needs:
+            facts = {**self.facts, "drain_flag": self._manager.queue.drained}
+            return dataclasses.replace(source, cluster=facts)
+        if sources.LOCKS in plan.needs:
+            return dataclasses.replace(source, rows={"lock": lock_rows(self._manager.locks)})
+        if sources.OS in plan.needs:
+            table = os_table(view, await self._ask_usable(view, "os_diagnose"))
+            return dataclasses.replace(source, rows={"os": _in_order(table)})
+        if sources.EXTSTORAGE in plan.needs:
+            providers = provider_table(view, await self._ask_usable(view, "extstorage_diagnose"))
+            return dataclasses.replace(source, rows={"extstorage": _in_order(providers)})
+        if plan.nodes or plan.instances:
+            gathered = await live.gather(
+                plan,
+                view,
+                self._nodes.call_many,
+                storage=self._storage(view),
+                build_guest=build_guest,
+            )
+            return dataclasses.replace(source, live=gathered)
+        return source
+
+    def _hv_parameters(self, what: str) -> list[Parameter]:
+        """Parameters of all usable hypervisors; only instances have columns for them."""
+        if what != "instance":
+            return []
+        plugins, _broken = self._registry.load_all("hypervisor")
+        return [item for plugin in plugins.values() for item in plugin.describe().parameters]
+
+    def _storage(self, view: ConfigView) -> list[StorageUnit]:
+        """What listings show as a node's room: that of the first enabled disk template."""
+        cluster = view.cluster
+        for name in cluster.enabled_disk_templates[:1]:
+            try:
+                description = self._registry.describe("disk_template", name)
+            except PluginError:
+                return []  # `gnt-plugins list` says why; here its figures are missing
+            directory = storage_directory(cluster, description)
+            params = cluster.diskparams.get(name, {})
+            return [StorageUnit(template=name, params=params, directory=directory)]
+        return []
+
+    async def _ask_usable(self, view: ConfigView, call: str) -> dict[str, Sequence[Any]]:
+        """A diagnosis by node UUID; a node that does not answer is left out."""
+        answers = await self._nodes.call_many(usable_nodes(view), call, {}, live.PATIENCE)
+        return {uuid: answer.value for uuid, answer in answers.items() if answer.ok}
+
+    async def _jobs(self, wanted: Sequence[Any] | None, logs: bool) -> dict[int, Mapping[str, Any]]:
+        """Job id -> values; all jobs of the queue, or those named, archived ones included."""
+        queue = self._manager.queue
+        fields = [name for name in JOB_VALUES if logs or name not in LOG_VALUES]
+        out: dict[int, Mapping[str, Any]] = {}
+        for job_id in sorted(queue.jobs) if wanted is None else _numbers(wanted):
+            job = queue.jobs.get(job_id)
+            archived = job is None
+            job = job or await queue.find_archived(job_id)
+            if job is not None:
+                row = JobRow(job, queue.logs(job_id) if logs else {}, archived)
+                out[job_id] = dict(zip(fields, job_values(row, fields), strict=True))
+        return out
+
+
+def lock_rows(locks: LockManager) -> list[dict[str, Any]]:
+    """One row a lock that somebody holds or waits for, by name."""
+    holders: dict[str, list[tuple[str, bool]]] = {}
+    pending: dict[str, list[list[Any]]] = {}
+    for owner, held in locks.owners().items():
+        for lock in held:
+            holders.setdefault(_lock_name(lock), []).append((f"job {owner}", lock.exclusive))
+    for owner, waiting in locks.waiters():
+        for lock in waiting:
+            pending.setdefault(_lock_name(lock), []).append(
+                [_mode(lock.exclusive), [f"job {owner}"]]
+            )
+    return [
+        {
+            "name": name,
+            "mode": _mode(holders[name][0][1]) if name in holders else None,
+            "owner": [owner for owner, _ in holders[name]] if name in holders else None,
+            "pending": pending.get(name, []),
+        }
+        for name in sorted(holders.keys() | pending.keys(), key=natural_key)
+    ]
+
+
+def _lock_name(lock: Lock) -> str:
+    return f"{lock.level}/{lock.name}"
+
+
+def _mode(exclusive: bool) -> str:
+    return "exclusive" if exclusive else "shared"
+
+
+def _in_order(table: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [table[name] for name in sorted(table, key=natural_key)]
+
+
+def _numbers(names: Iterable[Any]) -> list[int]:
+    """Job numbers among what was asked for; the engine refuses the rest."""
+    return [number for number in map(job_number, names) if number is not None]

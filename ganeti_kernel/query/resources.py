@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -70,10 +71,16 @@ def _jobs(source: QuerySource) -> Sequence[Any]:
 
 def _job(source: QuerySource, number: Any) -> Any:
     """A job that does not exist is a row of its own: its number and nothing else (upstream)."""
-    text = str(number)
-    if not text.isascii() or not text.isdigit():
-        raise OpPrereqError(f"Job ID {text!r} is not a number", ECODE_INVAL)
-    return source.jobs.get(int(text), {"id": int(text)})
+    job = job_number(number)
+    if job is None:
+        raise OpPrereqError(f"Job ID {str(number)[:40]!r} is not a number", ECODE_INVAL)
+    return source.jobs.get(job, {"id": job})
+
+
+def job_number(value: Any) -> int | None:
+    """Read a job's number, given as a number or as text; None when it is not one."""
+    text = str(value) if isinstance(value, str | int) else ""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None
 
 
 def _filters(source: QuerySource) -> Sequence[Any]:
