@@ -17,7 +17,7 @@ from ganeti_kernel.config.ssconf import read_ssconf, write_ssconf
 from ganeti_kernel.constants import EXIT_FAILURE, EXIT_NODE_SETUP, EXIT_SUCCESS, EXIT_USAGE
 from ganeti_kernel.errors import ConfigurationError, GenericError
 from ganeti_kernel.paths import Paths
-from ganeti_kernel.rpc import trust
+from ganeti_kernel.rpc import certificates, trust
 from ganeti_kernel.rpc.files import write_durably
 
 MAX_INPUT: Final = 4 << 20
@@ -78,7 +78,7 @@ def read_setup(stream: BinaryIO) -> Setup:
         raise ConfigurationError(f"the input is not usable: {error}") from None
     if not trust.FINGERPRINT.fullmatch(setup.master_fingerprint.upper()):
         raise ConfigurationError("master_fingerprint is not a SHA-1 fingerprint with colons")
-    trust.check_identity(setup.ca.encode(), setup.certificate.encode())
+    certificates.check_identity(setup.ca.encode(), setup.certificate.encode())
     return setup
 
 

@@ -29,8 +29,8 @@ from ganeti_kernel.objects import ConfigView
 from ganeti_kernel.paths import Paths, host_name
 from ganeti_kernel.plugins import Registry
 from ganeti_kernel.plugins.parameters import validate
+from ganeti_kernel.rpc.certificates import create_authority, fingerprint, issue_certificate
 from ganeti_kernel.rpc.resolve import resolve
-from ganeti_kernel.rpc.trust import create_authority, fingerprint, issue_certificate
 from ganeti_kernel.specs import PluginContext
 from ganeti_kernel.specs.store import Store, StoreBackend
 

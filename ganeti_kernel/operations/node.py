@@ -35,8 +35,9 @@ from ganeti_kernel.operations import finding, remote
 from ganeti_kernel.operations.disks import node_argument
 from ganeti_kernel.operations.no_return import NO_RETURN
 from ganeti_kernel.paths import Paths
+from ganeti_kernel.rpc.certificates import fingerprint, issue_certificate
 from ganeti_kernel.rpc.resolve import resolve
-from ganeti_kernel.rpc.trust import fingerprint, issue_certificate, own_fingerprint, read_authority
+from ganeti_kernel.rpc.trust import own_fingerprint, read_authority
 from ganeti_kernel.version import PROTOCOL_VERSION
 
 SETUP_COMMAND: Final = "node-daemon-setup && daemon-util start-all"

@@ -17,7 +17,7 @@ from aiohttp import web
 from ganeti_kernel.constants import NODED_PORT
 from ganeti_kernel.errors import GenericError, ParameterError, RemoteError
 from ganeti_kernel.paths import Paths
-from ganeti_kernel.rpc import trust, wire
+from ganeti_kernel.rpc import certificates, trust, wire
 from ganeti_kernel.rpc.calls import Call, call_of
 from ganeti_kernel.rpc.epoch import EpochGuard
 from ganeti_kernel.rpc.work import Workers
@@ -169,7 +169,7 @@ class NodeServer:
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         if certificate is None:
             raise _Refused(401, RemoteError("the caller showed no certificate"))
-        mark = trust.fingerprint_der(certificate)
+        mark = certificates.fingerprint_der(certificate)
         if mark not in self._candidates.allowed():
             raise _Refused(
                 403, RemoteError(f"certificate {mark} does not belong to a master candidate")

@@ -23,7 +23,7 @@ from ganeti_kernel.node.setup import Setup, set_up_node
 from ganeti_kernel.objects.cluster import Node
 from ganeti_kernel.objects.guest import Guest
 from ganeti_kernel.paths import Paths
-from ganeti_kernel.rpc import trust
+from ganeti_kernel.rpc import certificates
 from ganeti_kernel.rpc.sync import SyncNodeClient
 
 NAME = "node1.example.com"
@@ -37,14 +37,14 @@ class Noded:
 
     def __init__(self, root: Path) -> None:
         self.paths = Paths(root)
-        self.authority = trust.create_authority("c.example.com")
+        self.authority = certificates.create_authority("c.example.com")
         self.renew()
         self.log = root / "noded.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
     def renew(self) -> None:
-        own = trust.issue_certificate(self.authority, NAME)
+        own = certificates.issue_certificate(self.authority, NAME)
         set_up_node(
             self.paths,
             Setup(
@@ -52,7 +52,7 @@ class Noded:
                 node_name=NAME,
                 ca=self.authority.certificate.decode(),
                 certificate=own.pem.decode(),
-                master_fingerprint=trust.fingerprint(own.certificate),
+                master_fingerprint=certificates.fingerprint(own.certificate),
             ),
         )
 

@@ -12,21 +12,21 @@ import pytest
 from ganeti_kernel.config.ssconf import read_ssconf
 from ganeti_kernel.node import setup
 from ganeti_kernel.paths import ROOT_VARIABLE, Paths
-from ganeti_kernel.rpc import trust
+from ganeti_kernel.rpc import certificates, trust
 
 NODE = "node2.example.com"
 
 
 def message(cluster: str = "c.example.com", **fields: Any) -> dict[str, Any]:
-    authority = trust.create_authority(cluster)
-    own = trust.issue_certificate(authority, NODE, "127.0.0.1")
-    master = trust.issue_certificate(authority, "node1.example.com")
+    authority = certificates.create_authority(cluster)
+    own = certificates.issue_certificate(authority, NODE, "127.0.0.1")
+    master = certificates.issue_certificate(authority, "node1.example.com")
     return {
         "cluster_name": cluster,
         "node_name": NODE,
         "ca": authority.certificate.decode(),
         "certificate": own.pem.decode(),
-        "master_fingerprint": trust.fingerprint(master.certificate),
+        "master_fingerprint": certificates.fingerprint(master.certificate),
         "hmac_key": "s3kr!t-hmac",
         "ssconf": {"master_node": "node1.example.com"},
         **fields,
@@ -68,7 +68,7 @@ def test_a_fresh_machine_becomes_a_node(machine: Machine) -> None:
     assert read_ssconf(paths, "cluster_name") == "c.example.com"
     assert read_ssconf(paths, "master_node") == "node1.example.com"
     assert trust.Candidates(paths).allowed() == {wanted["master_fingerprint"]}
-    assert trust.own_fingerprint(paths) == trust.fingerprint(wanted["certificate"].encode())
+    assert trust.own_fingerprint(paths) == certificates.fingerprint(wanted["certificate"].encode())
     for secret in (paths.node_certificate, paths.hmac_key):
         assert stat.S_IMODE(secret.stat().st_mode) == 0o600
 

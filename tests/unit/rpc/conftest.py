@@ -10,7 +10,7 @@ import pytest
 
 from ganeti_kernel.objects.cluster import Node
 from ganeti_kernel.paths import Paths
-from ganeti_kernel.rpc import trust
+from ganeti_kernel.rpc import certificates, trust
 from ganeti_kernel.rpc.server import NodeServer, make_handler
 
 T = TypeVar("T")
@@ -21,19 +21,19 @@ class Place:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.authority = trust.create_authority("cluster.example.com")
+        self.authority = certificates.create_authority("cluster.example.com")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._servers: list[NodeServer] = []
 
     def identity(
-        self, name: str, authority: trust.Identity | None = None, *, candidate: bool = True
+        self, name: str, authority: certificates.Identity | None = None, *, candidate: bool = True
     ) -> Paths:
         """Set a machine up: certificates and the list of who may call it (itself)."""
         paths = Paths(self.root / name)
         paths.data_dir.mkdir(parents=True, exist_ok=True)
-        own = trust.issue_certificate(authority or self.authority, name, "127.0.0.1")
+        own = certificates.issue_certificate(authority or self.authority, name, "127.0.0.1")
         paths.node_certificate.write_bytes(own.pem)
         paths.ca_file.write_bytes((authority or self.authority).certificate)
         if candidate:

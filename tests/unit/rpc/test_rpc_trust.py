@@ -16,7 +16,7 @@ import pytest
 from ganeti_kernel.errors import ConfigurationError, ParameterError, RemoteError
 from ganeti_kernel.objects.cluster import Node
 from ganeti_kernel.paths import Paths
-from ganeti_kernel.rpc import trust, wire
+from ganeti_kernel.rpc import certificates, trust, wire
 from ganeti_kernel.rpc.sync import SyncNodeClient
 
 NODE = "node1.example.com"
@@ -70,7 +70,7 @@ def test_a_peer_of_another_authority(
     place: Any, caplog: pytest.LogCaptureFixture, node: Node
 ) -> None:
     counter, port = serve(place, place.identity(NODE))
-    stranger = place.identity("stranger.example.com", trust.create_authority("evil"))
+    stranger = place.identity("stranger.example.com", certificates.create_authority("evil"))
     stranger.ca_file.write_bytes(place.authority.certificate)  # it believes us, we not it
     refused(
         stranger,
@@ -251,21 +251,21 @@ def test_an_epoch_file_of_garbage_is_named(place: Any) -> None:
 def test_certificates_say_what_they_are_for() -> None:
     from cryptography import x509
 
-    authority = trust.create_authority("cluster.example.com")
-    own = trust.issue_certificate(authority, "n" * 80 + ".example.com", "2001:db8::1")
+    authority = certificates.create_authority("cluster.example.com")
+    own = certificates.issue_certificate(authority, "n" * 80 + ".example.com", "2001:db8::1")
     cert = x509.load_pem_x509_certificate(own.certificate)
     names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["n" * 80 + ".example.com"]
     assert [str(item) for item in names.get_values_for_type(x509.IPAddress)] == ["2001:db8::1"]
-    assert trust.FINGERPRINT.fullmatch(trust.fingerprint(own.pem))
+    assert trust.FINGERPRINT.fullmatch(certificates.fingerprint(own.pem))
     assert b"PRIVATE" not in repr(own).encode()
 
 
 def test_an_unusable_authority_is_named() -> None:
-    good = trust.create_authority("c")
-    broken: list[Callable[[], trust.Identity]] = [
-        lambda: trust.issue_certificate(trust.Identity(b"x", good.certificate), "n"),
-        lambda: trust.issue_certificate(trust.Identity(good.key, b"x"), "n"),
+    good = certificates.create_authority("c")
+    broken: list[Callable[[], certificates.Identity]] = [
+        lambda: certificates.issue_certificate(certificates.Identity(b"x", good.certificate), "n"),
+        lambda: certificates.issue_certificate(certificates.Identity(good.key, b"x"), "n"),
     ]
     for attempt in broken:
         with pytest.raises(ConfigurationError, match="authority is not usable"):
