@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from ganeti_kernel.paths import Paths
@@ -47,3 +48,11 @@ def is_alive(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def remove_stale(paths: Paths, live: Collection[int]) -> None:
+    """Remove the files of jobs that have ended and have no process."""
+    for path in livelock_path(paths, 0).parent.glob("job_*"):
+        number = path.name.removeprefix("job_")
+        if not (number.isdigit() and int(number) in live) and not is_alive(path):
+            path.unlink(missing_ok=True)

@@ -34,7 +34,7 @@ from ganeti_kernel.jobs.job import (
     now,
     set_status,
 )
-from ganeti_kernel.jobs.livelock import is_alive, livelock_path
+from ganeti_kernel.jobs.livelock import is_alive, livelock_path, remove_stale
 from ganeti_kernel.jobs.locks import LockManager
 from ganeti_kernel.jobs.opcodes.base import check_priority
 from ganeti_kernel.jobs.operation import Lock
@@ -115,7 +115,7 @@ class JobManager:
                 self.running[job.id] = Running(job.id, job.process_id or 0, known=True)
             elif job.status != QUEUED:
                 self.running[job.id] = Running(job.id)
-                self._spawn(self._recover(job.id, "the master's machine or its jobs were stopped"))
+                self._spawn(self._recover(job.id, "its process died while no master daemon ran"))
             elif job.cancel:
                 await self._end(job.id, CANCELED, JobCanceled("Job canceled by request"))
         await self._sweep()
@@ -312,6 +312,7 @@ class JobManager:
         )
         stale = [key for key in entries if not key.startswith(prefixes)]
         await self._delete([item.key for item in lost] + stale)
+        remove_stale(self._paths, live)
 
     # -- locks ---------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from ganeti_kernel.paths import ROOT_VARIABLE, Paths
 log = logging.getLogger(__name__)
 
 RESTART_DELAY: Final = (0.05, 5.0)
-"""Seconds before a lost warm parent is started again: the first time, and at most."""
+"""Seconds before a lost warm parent is started again: usually, and at most when it fails."""
 
 START_SECONDS: Final = 30.0
 """How long the first warm parent may take to import everything."""
@@ -88,11 +88,10 @@ class JobProcesses:
 
     async def _keep(self) -> None:
         delay, longest = RESTART_DELAY
-        loop = asyncio.get_running_loop()
         while True:
-            began = loop.time()
+            self._ready.clear()
             await self._run_parent()
-            if loop.time() - began > longest:
+            if self._ready.is_set():  # it had worked; one that cannot even start must not spin
                 delay = RESTART_DELAY[0]
             log.warning("the parent of job processes died; starting another")
             self._events.parent_lost()

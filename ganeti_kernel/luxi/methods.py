@@ -30,7 +30,12 @@ PAUSE_KEY: Final = "meta/watcher_pause"
 
 
 class Queries(Protocol):
-    """The query engine with its sources."""
+    """The query engine with its sources.
+
+    `facts`: values of the cluster's fields that the daemon keeps ("watcher_pause").
+    """
+
+    facts: dict[str, Any]
 
     async def query(self, what: str, fields: Sequence[str], qfilter: Any) -> dict[str, Any]:
         """Return {"fields", "data"}; raises OpPrereqError, QueryFilterParseError."""
@@ -53,11 +58,11 @@ class Methods:
         self._manager = manager
         self._queue = manager.queue
         self._queries = queries
-        self.watcher_pause: float | None = None
 
     async def load(self) -> None:
         entry = await self._committer.read(lambda store: store.get(PAUSE_KEY))
-        self.watcher_pause = msgspec.json.decode(entry.value, type=float) if entry else None
+        pause = msgspec.json.decode(entry.value, type=float) if entry else None
+        self._queries.facts["watcher_pause"] = pause
 
     def table(self) -> dict[str, Callable[..., Awaitable[Any]]]:
         return {
@@ -149,7 +154,7 @@ class Methods:
                 raise OpPrereqError("the end of the pause is in the past", "wrong_input")
             change = Put(PAUSE_KEY, msgspec.json.encode(until))
         await self._committer.commit([change])
-        self.watcher_pause = until
+        self._queries.facts["watcher_pause"] = until
         return until
 
     async def query_jobs(self, ids: list[int] | None, fields: list[str]) -> list[Any]:
@@ -188,7 +193,12 @@ class Methods:
         return cluster_info(self._config.view)
 
     async def query_config_values(self, fields: list[str]) -> list[Any]:
-        return config_values(self._config.view, fields, self._queue.drained, self.watcher_pause)
+        return config_values(
+            self._config.view,
+            fields,
+            self._queue.drained,
+            self._queries.facts["watcher_pause"],
+        )
 
     async def query_tags(self, kind: str, name: str | None = None) -> list[str]:
         view = self._config.view
