@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from ganeti_kernel.errors import CommandError
@@ -24,7 +23,6 @@ _ROLES = (
     *("replicationProtocol", "ioFlags"),
 )
 
-_INDICATOR = re.compile(r"\b(ns|nr|dw|dr|al|bm|lo|pe|ua|ap|ep|wo|oos):(\S+)")
 INDICATORS = {
     "ns": "networkSend",
     "nr": "networkReceive",
@@ -87,21 +85,29 @@ def _device(lines: list[str], where: str) -> dict[str, Any]:
     if roles[0] is None:
         return out
     out |= dict(zip(_ROLES, roles, strict=True))
-    rest = "\n".join(lines[1:])
     try:
-        out["perfIndicators"] = dict(_indicators(rest))
+        out["perfIndicators"] = _indicators(lines[1:])
     except ValueError:
         raise CommandError(f"{where}: the counters of minor {minor} are not numbers") from None
     if connection in SYNCING:
-        progress = _sync_status(rest)
+        progress = _sync_status("\n".join(lines[1:]))
         if progress:
             out["syncStatus"] = progress
     return out
 
 
-def _indicators(text: str) -> Iterator[tuple[str, Any]]:
-    for key, value in _INDICATOR.findall(text):
-        yield INDICATORS[key], value if key == "wo" else int(value)
+def _indicators(lines: list[str]) -> dict[str, Any]:
+    """The counters, which begin with ns; a value that is no number raises ValueError."""
+    for line in lines:
+        words = line.split()
+        if words and words[0].startswith("ns:"):
+            pairs = (word.partition(":") for word in words)
+            return {
+                INDICATORS[key]: value if key == "wo" else int(value)
+                for key, _, value in pairs
+                if key in INDICATORS
+            }
+    return {}
 
 
 def _sync_status(text: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ganeti_kernel.errors import CommandError
@@ -11,22 +11,18 @@ from ganeti_kernel.specs.collector import Field
 SEPARATOR = ";"
 
 
-def _count(text: str) -> int:
-    return int(text)
-
-
 def _bytes(text: str) -> int:
     return int(text.removesuffix("B"))
 
 
-COLUMNS = (
+COLUMNS: tuple[tuple[str, Callable[[str], Any], Field], ...] = (
     ("lv_uuid", str, Field(path="[].uuid", type="string", help="UUID of the volume")),
     ("lv_name", str, Field(path="[].name", type="string", help="name of the volume", label=True)),
     ("lv_attr", str, Field(path="[].attr", type="string", help="attributes as lvs prints them")),
-    ("lv_major", _count, Field(path="[].major", help="persistent major number, -1 for none")),
-    ("lv_minor", _count, Field(path="[].minor", help="persistent minor number, -1 for none")),
-    ("lv_kernel_major", _count, Field(path="[].kernel_major", help="major number, -1 for none")),
-    ("lv_kernel_minor", _count, Field(path="[].kernel_minor", help="minor number, -1 for none")),
+    ("lv_major", int, Field(path="[].major", help="persistent major number, -1 for none")),
+    ("lv_minor", int, Field(path="[].minor", help="persistent minor number, -1 for none")),
+    ("lv_kernel_major", int, Field(path="[].kernel_major", help="major number, -1 for none")),
+    ("lv_kernel_minor", int, Field(path="[].kernel_minor", help="minor number, -1 for none")),
     (
         "lv_size",
         _bytes,
@@ -34,7 +30,7 @@ COLUMNS = (
     ),
     (
         "seg_count",
-        _count,
+        int,
         Field(path="[].seg_count", help="segments the volume has", metric="segments"),
     ),
     ("lv_tags", str, Field(path="[].tags", type="string", help="tags of the volume")),
@@ -58,7 +54,7 @@ COLUMNS = (
     ),
     (
         "seg_start_pe",
-        _count,
+        int,
         Field(path="[].seg_start_pe", unit="extents", help="the same in physical extents"),
     ),
     (
@@ -78,7 +74,7 @@ COLUMNS = (
 
 OPTIONS = tuple(option for option, _convert, _field in COLUMNS)
 KEYS = tuple(field.path.removeprefix("[].") for _option, _convert, field in COLUMNS)
-CONVERTERS = tuple(convert for _option, convert, _field in COLUMNS)
+NUMBERS = tuple((index, column[1]) for index, column in enumerate(COLUMNS) if column[1] is not str)
 FIELDS = (
     *(field for _option, _convert, field in COLUMNS),
     Field(
@@ -99,15 +95,16 @@ def parse(text: str, owners: Mapping[tuple[str, str], str]) -> list[dict[str, An
 
 
 def _line(line: str, owners: Mapping[tuple[str, str], str]) -> dict[str, Any]:
-    values = line.split(SEPARATOR)
+    values: list[Any] = line.split(SEPARATOR)
     try:
-        out: dict[str, Any] = {
-            key: convert(value)
-            for key, convert, value in zip(KEYS, CONVERTERS, values, strict=True)
-        }
+        if len(values) != len(KEYS):
+            raise ValueError
+        for index, convert in NUMBERS:
+            values[index] = convert(values[index])
     except ValueError:
         raise CommandError(
             f"lvs printed {line[:120]!r}, not {len(KEYS)} columns with {SEPARATOR!r} between them"
         ) from None
+    out = dict(zip(KEYS, values, strict=True))
     out["instance"] = owners.get((out["vg_name"], out["name"]))
     return out
