@@ -100,16 +100,17 @@ class EngineQueries:
         return [item for plugin in plugins.values() for item in plugin.describe().parameters]
 
     def _storage(self, view: ConfigView) -> list[StorageUnit]:
-        """What listings show as a node's room: that of the first enabled disk template."""
+        """What listings show as a node's room: of the first enabled template that can tell."""
         cluster = view.cluster
-        for name in cluster.enabled_disk_templates[:1]:
+        for name in cluster.enabled_disk_templates:
             try:
                 description = self._registry.describe("disk_template", name)
             except PluginError:
-                return []  # `gnt-plugins list` says why; here its figures are missing
-            directory = storage_directory(cluster, description)
-            params = cluster.diskparams.get(name, {})
-            return [StorageUnit(template=name, params=params, directory=directory)]
+                continue  # `gnt-plugins list` says why; here its figures are missing
+            if "space" in description.features:
+                directory = storage_directory(cluster, description)
+                params = cluster.diskparams.get(name, {})
+                return [StorageUnit(template=name, params=params, directory=directory)]
         return []
 
     async def _ask_usable(self, view: ConfigView, call: str) -> dict[str, Sequence[Any]]:

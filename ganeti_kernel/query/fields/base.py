@@ -88,11 +88,37 @@ def at(values: Getter, index: int) -> Getter:
     return get
 
 
+def whole(value: Any) -> Any:
+    """Write whole numbers without a fraction, as upstream's answers have them: 4, not 4.0."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: whole(item) for key, item in value.items()}
+    return [whole(item) for item in value] if isinstance(value, list) else value
+
+
+def whole_numbers(get: Getter) -> Getter:
+    """A getter whose numbers go through `whole`."""
+    return lambda source, item: whole(get(source, item))
+
+
 def common(noun: str, *, tags: bool = True) -> list[Field]:
     """The fields that every object of the configuration has."""
     out = [
-        Field("ctime", "CTime", TIMESTAMP, f"When the {noun} was made", attribute("ctime")),
-        Field("mtime", "MTime", TIMESTAMP, f"When the {noun} was last changed", attribute("mtime")),
+        Field(
+            "ctime",
+            "CTime",
+            TIMESTAMP,
+            f"When the {noun} was made",
+            whole_numbers(attribute("ctime")),
+        ),
+        Field(
+            "mtime",
+            "MTime",
+            TIMESTAMP,
+            f"When the {noun} was last changed",
+            whole_numbers(attribute("mtime")),
+        ),
         Field(
             "serial_no",
             "SerialNo",

@@ -14,6 +14,8 @@ from ganeti_kernel.query.fields.base import (
     attribute,
     common,
     table,
+    whole,
+    whole_numbers,
 )
 from ganeti_kernel.query.fields.ndparams import ndp_fields
 from ganeti_kernel.query.source import QuerySource
@@ -86,28 +88,28 @@ GROUP: Final = table(
             "InstancePolicy",
             OTHER,
             "Bounds for instances, with the cluster's filled in",
-            lambda source, group: params.fill_ipolicy(source.view.cluster, group),
+            lambda source, group: whole(params.fill_ipolicy(source.view.cluster, group)),
         ),
         Field(
             "custom_ipolicy",
             "CustomInstancePolicy",
             OTHER,
             "Bounds for instances set on the group itself",
-            attribute("ipolicy"),
+            whole_numbers(attribute("ipolicy")),
         ),
         Field(
             "ndparams",
             "NDParams",
             OTHER,
             "Node parameters, with the cluster's filled in",
-            _ndparams,
+            whole_numbers(_ndparams),
         ),
         Field(
             "custom_ndparams",
             "CustomNDParams",
             OTHER,
             "Node parameters set on the group itself",
-            attribute("ndparams"),
+            whole_numbers(attribute("ndparams")),
         ),
         Field(
             "diskparams",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from ganeti_kernel.query.fields.base import BOOL, FLOAT, NUMBER, OTHER, Field
+from ganeti_kernel.query.fields.base import BOOL, FLOAT, NUMBER, OTHER, Field, whole
 from ganeti_kernel.query.source import QuerySource
 
 PARAMETERS: Final = (
@@ -24,7 +24,7 @@ def ndp_fields(filled: Callable[[QuerySource, Any], dict[str, Any]]) -> list[Fie
     """Make the fields; `filled` gives an item's parameters with all layers merged."""
 
     def getter(name: str) -> Callable[[QuerySource, Any], Any]:
-        return lambda source, item: filled(source, item)[name]
+        return lambda source, item: whole(filled(source, item)[name])
 
     return [
         Field(f"ndp/{name}", title, kind, doc, getter(name))

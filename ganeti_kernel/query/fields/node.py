@@ -19,6 +19,8 @@ from ganeti_kernel.query.fields.base import (
     common,
     or_unavailable,
     table,
+    whole,
+    whole_numbers,
 )
 from ganeti_kernel.query.fields.ndparams import ndp_fields
 from ganeti_kernel.query.source import NODE_INFO, Missing, QuerySource
@@ -161,14 +163,14 @@ NODE: Final = table(
             "NodeParameters",
             OTHER,
             "Node parameters, with those of group and cluster filled in",
-            lambda source, node: source.view.fill_nd(node),
+            lambda source, node: whole(source.view.fill_nd(node)),
         ),
         Field(
             "custom_ndparams",
             "CustomNodeParameters",
             OTHER,
             "Node parameters set on the node itself",
-            attribute("ndparams"),
+            whole_numbers(attribute("ndparams")),
         ),
         Field(
             "hv_state",
