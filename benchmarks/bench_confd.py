@@ -21,9 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from confd_load import Load, latencies
-
 from ganeti_kernel.testing import confd_peer
+from ganeti_kernel.testing.confd_load import Load, latencies
 from ganeti_kernel.testing.confd_peer import Peer, Root
 from ganeti_kernel.testing.configurations import plain_cluster
 
@@ -99,14 +98,14 @@ def cpu_one_by_one(peer: Peer, datagrams: list[bytes], count: int) -> tuple[floa
 
 
 def alternating(
-    measure: Callable[[Peer], tuple[float, float]], *peers: Peer
+    measure: Callable[[Peer], tuple[float, float]], *peers: Peer, rounds: int = ROUNDS
 ) -> list[tuple[float, float]]:
     """Medians of several rounds in turn, so that the machine's mood hits all alike."""
-    rounds = [[measure(peer) for peer in peers] for _ in range(ROUNDS)]
+    rows = [[measure(peer) for peer in peers] for _ in range(rounds)]
     return [
         (
-            statistics.median(row[index][0] for row in rounds),
-            statistics.median(row[index][1] for row in rounds),
+            statistics.median(row[index][0] for row in rows),
+            statistics.median(row[index][1] for row in rows),
         )
         for index in range(len(peers))
     ]
@@ -144,7 +143,9 @@ def compare(template: Json, size: int, seconds: float, table: Table) -> None:
             table.line("CPU per query, under load", rates[0][0], rates[1][0], "us", 3.5)
             table.line("queries per second, one process", rates[0][1], rates[1][1], "/s", 2.5)
             table.line("queries per second, two processes", rates[0][1], rates[2][1], "/s", 3.5)
-            single = alternating(lambda peer: cpu_one_by_one(peer, mix, 2000), theirs, one)
+            single = alternating(
+                lambda peer: cpu_one_by_one(peer, mix, 600), theirs, one, rounds=15
+            )
             table.line("CPU per query, one at a time", single[0][0], single[1][0], "us", 1)
             table.line("median latency, one at a time", single[0][1], single[1][1], "us", 2)
             node = next(iter(config["nodes"].values()))["name"]
@@ -154,7 +155,7 @@ def compare(template: Json, size: int, seconds: float, table: Table) -> None:
                 root,
                 theirs,
                 one,
-                (10, "/cluster/hvparams"),
+                (10, "/cluster"),
                 "look-up with a large answer",
                 50,
                 table,
