@@ -125,7 +125,7 @@ def test_create_without_disks_is_success(definition: Path) -> None:
 )
 def test_create_says_what_is_wrong(definition: Path, env: dict[str, str], words: bytes) -> None:
     before = left_over()
-    finished = run(definition, "create", **env)
+    finished = run(definition, "create", data=b"", **env)
     assert finished.returncode != 0
     assert words in finished.stderr + finished.stdout
     assert left_over() == before

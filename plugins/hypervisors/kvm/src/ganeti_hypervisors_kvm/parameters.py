@@ -35,7 +35,7 @@ SERIAL_SPEEDS: Final = (
 )
 SPICE_IMAGE: Final = ("auto_glz", "auto_lz", "glz", "lz", "off", "quic")
 SPICE_LOSSY: Final = ("always", "auto", "never")
-PORTS: Final = {"minimum": 1, "maximum": 65535}
+PORT: Final = {"required": True, "minimum": 1, "maximum": 65535}
 
 
 def _path(name: str, text: str, default: str = "", **more: Any) -> Parameter:
@@ -103,9 +103,18 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     _int("kvm_pci_reservations", 12, "PCI slots left to QEMU itself", minimum=1, maximum=32),
     _text("machine_version", "", "machine type, e.g. pc-i440fx-7.2; empty: QEMU's default"),
     _path("mem_path", "directory of huge pages for the guest's memory"),
-    _int("migration_bandwidth", 32, "MiB/s a migration may use", minimum=0, cluster_only=True),
+    _int(
+        "migration_bandwidth",
+        32,
+        "MiB/s a migration may use",
+        minimum=0,
+        required=True,
+        cluster_only=True,
+    ),
     _text("migration_caps", "", "QEMU's migration capabilities to switch on, colon separated"),
-    _int("migration_downtime", 30, "milliseconds a guest may stand still", minimum=0),
+    _int(
+        "migration_downtime", 30, "milliseconds a guest may stand still", minimum=0, required=True
+    ),
     _text(
         "migration_mode",
         "live",
@@ -114,7 +123,7 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
         required=True,
         cluster_only=True,
     ),
-    _int("migration_port", 8102, "TCP port for migrations", cluster_only=True, **PORTS),
+    _int("migration_port", 8102, "TCP port for migrations", cluster_only=True, **PORT),
     _text("nic_type", "paravirtual", "model of NICs", choices=NIC_TYPES, required=True),
     _text(
         "reboot_behavior",
