@@ -1,0 +1,159 @@
+"""The allocator suite notices an allocator that breaks a promise."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from ganeti_kernel.specs import Description, PluginContext, hookimpl
+from ganeti_kernel.specs.allocator import Allocator
+from ganeti_kernel.testing.allocator import AllocatorContract
+from ganeti_kernel.testing.mutants import run_suite
+
+
+class Simple(Allocator):
+    """Takes the nodes with most memory: the least that passes, for breaking."""
+
+    @hookimpl
+    def describe(self) -> Description:
+        return Description(
+            name="simple",
+            version="1",
+            summary="most memory first",
+            features=frozenset({"allocate"}),
+        )
+
+    @hookimpl
+    def allocate(self, request: Mapping[str, Any], options: Mapping[str, str]) -> dict[str, Any]:
+        if not {"nodes", "nodegroups", "instances", "request"} <= set(request):
+            return self.refuse("the document is not complete")
+        wanted = request["request"]
+        if wanted.get("type") != "allocate":
+            return self.refuse(f"request type {wanted.get('type')!r} is not known")
+        fitting = [
+            name
+            for name, node in sorted(request["nodes"].items())
+            if self.usable(node) and self.fits(node, wanted)
+        ]
+        fitting.sort(key=lambda name: -request["nodes"][name]["free_memory"])
+        if len(fitting) < wanted["required_nodes"]:
+            return self.refuse("there is not enough room")
+        return self.answer(fitting[: wanted["required_nodes"]])
+
+    def usable(self, node: Mapping[str, Any]) -> bool:
+        return not node["offline"] and not node["drained"] and bool(node["vm_capable"])
+
+    def fits(self, node: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+        enough = node["free_memory"] >= wanted["memory"]
+        return enough and bool(node["free_disk"] >= wanted["disk_space_total"])
+
+    def answer(self, chosen: list[str]) -> dict[str, Any]:
+        return {"success": True, "info": "placed", "result": chosen}
+
+    def refuse(self, why: str) -> dict[str, Any]:
+        return {"success": False, "info": why, "result": []}
+
+
+class Suite(AllocatorContract):
+    @pytest.fixture
+    def plugin_class(self, mutant: type[Simple]) -> type[Simple]:
+        return mutant
+
+
+class LikesOffline(Simple):
+    def usable(self, node: Mapping[str, Any]) -> bool:
+        return not node["drained"]
+
+
+class ForgetsDisks(Simple):
+    def fits(self, node: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+        return bool(node["free_memory"] >= wanted["memory"])
+
+
+class ForgetsMemory(Simple):
+    def fits(self, node: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+        return bool(node["free_disk"] >= wanted["disk_space_total"])
+
+
+class SameNodeTwice(Simple):
+    def answer(self, chosen: list[str]) -> dict[str, Any]:
+        return super().answer([chosen[0]] * len(chosen))
+
+
+class TooMany(Simple):
+    def answer(self, chosen: list[str]) -> dict[str, Any]:
+        return super().answer([*chosen, "node9.example.com"])
+
+
+class SaysNothing(Simple):
+    def refuse(self, why: str) -> dict[str, Any]:
+        return super().refuse("")
+
+
+class RaisesWhenFull(Simple):
+    def refuse(self, why: str) -> dict[str, Any]:
+        raise RuntimeError(why)
+
+
+class ChangesItsMind(Simple):
+    def __init__(self, context: PluginContext) -> None:
+        super().__init__(context)
+        self.turn = itertools.count()
+
+    def answer(self, chosen: list[str]) -> dict[str, Any]:
+        return super().answer(chosen if next(self.turn) % 2 else chosen[::-1])
+
+
+class Scribbles(Simple):
+    @hookimpl
+    def allocate(self, request: Mapping[str, Any], options: Mapping[str, str]) -> dict[str, Any]:
+        answer = super().allocate(request, options)
+        for name in answer["result"]:
+            request["nodes"][name]["free_memory"] = 0
+        return answer
+
+
+class NeedsAll(Simple):
+    """Stumbles over a document that lacks something."""
+
+    @hookimpl
+    def allocate(self, request: Mapping[str, Any], options: Mapping[str, str]) -> dict[str, Any]:
+        request["nodes"], request["nodegroups"], request["instances"], request["request"]
+        return super().allocate(request, options)
+
+
+class AnswersAnything(Simple):
+    @hookimpl
+    def allocate(self, request: Mapping[str, Any], options: Mapping[str, str]) -> dict[str, Any]:
+        if "request" in request:
+            request = {**request, "request": {**request["request"], "type": "allocate"}}
+        return super().allocate(request, options)
+
+
+@pytest.mark.parametrize(
+    ("mutant", "caught_by"),
+    [
+        (LikesOffline, "test_unusable_nodes_are_left_out"),
+        (ForgetsDisks, "test_what_does_not_fit_is_no_error"),
+        (ForgetsMemory, "test_what_does_not_fit_is_no_error"),
+        (SameNodeTwice, "test_places_on_nodes_of_the_cluster"),
+        (TooMany, "test_places_on_nodes_of_the_cluster"),
+        (SaysNothing, "test_two_copies_need_two_nodes"),
+        (RaisesWhenFull, "test_empty_cluster_is_no_error"),
+        (ChangesItsMind, "test_same_question_same_answer"),
+        (Scribbles, "test_question_is_left_as_it_is"),
+        (NeedsAll, "test_incomplete_document_is_no_error"),
+        (AnswersAnything, "test_unknown_request_is_no_error"),
+    ],
+)
+def test_mutant_is_caught(mutant: type[Simple], caught_by: str) -> None:
+    assert run_suite(Suite, mutant, only=caught_by).failed == {caught_by}
+
+
+def test_good_plugin_passes() -> None:
+    outcome = run_suite(Suite, Simple)
+    assert outcome.failed == set(), outcome.report
+    assert len(outcome.passed) > 12
