@@ -80,9 +80,11 @@ class Table:
         print(f"{what:44} {'':11} {value:11.3f} s   (at most {mark:g} s) {verdict}", flush=True)
 
 
-def cpu_per_answer(peer: Peer, datagrams: list[bytes], seconds: float) -> tuple[float, float]:
+def cpu_per_answer(
+    peer: Peer, datagrams: list[bytes], seconds: float, **flight: int
+) -> tuple[float, float]:
     """Microseconds of CPU per answer, and answers per second, under load."""
-    with Load(peer.address, peer.port, datagrams) as load:
+    with Load(peer.address, peer.port, datagrams, **flight) as load:
         load.run(min(0.3, seconds))  # warm up
         before = peer.cpu()
         outcome = load.run(seconds)
@@ -177,7 +179,12 @@ def expensive(
     if not theirs.send(datagrams[0], timeout=2):
         print(f"{what}: upstream does not answer (reply of {size} bytes)")
         return
-    figures = alternating(lambda peer: cpu_one_by_one(peer, datagrams, 100), theirs, ours)
+    figures = alternating(
+        lambda peer: cpu_per_answer(peer, datagrams, 1.0, batch=2, sockets=2),
+        theirs,
+        ours,
+        rounds=3,
+    )
     table.line(f"CPU, {what} ({size} bytes)", figures[0][0], figures[1][0], "us", mark)
 
 

@@ -48,7 +48,10 @@ class ConfdClient:
         `coverage` is the number of peers to ask: 0 up to six, -1 all. Raises ConfdClientError
         when nobody answers; an error answer is a Result with its status.
         """
-        exchange = self.exchange(number, query, coverage, timeout)
+        return self.run(self.exchange(number, query, coverage, timeout))
+
+    def run(self, exchange: Exchange) -> Result:
+        """Carry a question out; as `ask`. The exchange keeps the trace, also of a failure."""
         with socket.socket(self.family, socket.SOCK_DGRAM) as sock:
             while not exchange.complete and (now := time.monotonic()) < exchange.expires:
                 for peer in exchange.due(now):

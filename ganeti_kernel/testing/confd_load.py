@@ -68,18 +68,28 @@ class Outcome:
 class Load:
     """Sends the same datagrams over and over, a fixed number in flight."""
 
-    def __init__(self, address: str, port: int, datagrams: Sequence[bytes]) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        datagrams: Sequence[bytes],
+        *,
+        batch: int = BATCH,
+        sockets: int = SOCKETS,
+    ) -> None:
+        """`batch` requests are in flight on each of `sockets` sockets."""
+        self._batch = batch
         self._sockets: list[socket.socket] = []
         self._out: dict[int, ctypes.Array[_Message]] = {}
         self._keep: list[object] = []
-        incoming = [ctypes.create_string_buffer(65536) for _ in range(BATCH)]
+        incoming = [ctypes.create_string_buffer(65536) for _ in range(batch)]
         self._in = _messages(incoming)
         self._keep.append(incoming)
-        for index in range(SOCKETS):
+        for index in range(sockets):
             sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
             sock.connect((address, port))
-            own = [datagrams[(index * BATCH + turn) % len(datagrams)] for turn in range(BATCH)]
+            own = [datagrams[(index * batch + turn) % len(datagrams)] for turn in range(batch)]
             buffers = [ctypes.create_string_buffer(item, len(item)) for item in own]
             self._keep.append(buffers)
             self._out[sock.fileno()] = _messages(buffers)
@@ -93,13 +103,13 @@ class Load:
             sock.close()
 
     def run(self, seconds: float) -> Outcome:
-        """Keep BATCH requests per socket in flight for a while."""
+        """Keep the requests in flight for a while."""
         poll = select.epoll()
         for sock in self._sockets:
             poll.register(sock, select.EPOLLIN)
-            _libc.sendmmsg(sock.fileno(), self._out[sock.fileno()], BATCH, 0)
+            _libc.sendmmsg(sock.fileno(), self._out[sock.fileno()], self._batch, 0)
         answered = lost = 0
-        flying = BATCH * SOCKETS
+        flying = self._batch * len(self._sockets)
         start = now = time.perf_counter()
         while now < start + seconds:
             ready = poll.poll(PATIENCE)
@@ -108,10 +118,10 @@ class Load:
                 lost += flying
                 flying = 0
                 for descriptor, messages in self._out.items():
-                    flying += _libc.sendmmsg(descriptor, messages, BATCH, 0)
+                    flying += _libc.sendmmsg(descriptor, messages, self._batch, 0)
                 continue
             for descriptor, _mask in ready:
-                count = _libc.recvmmsg(descriptor, self._in, BATCH, socket.MSG_DONTWAIT, None)
+                count = _libc.recvmmsg(descriptor, self._in, self._batch, socket.MSG_DONTWAIT, None)
                 if count > 0:
                     answered += count
                     _libc.sendmmsg(descriptor, self._out[descriptor], count, 0)
