@@ -24,6 +24,7 @@ from ganeti_kernel.jobs.processes import JobProcesses
 from ganeti_kernel.jobs.queue import JobQueue
 from ganeti_kernel.jobs.server import JobServer
 from ganeti_kernel.jobs.warm import WarmSpec
+from ganeti_kernel.luxi.filters import make_judge
 from ganeti_kernel.luxi.methods import Methods
 from ganeti_kernel.luxi.server import LuxiServer, method_table
 from ganeti_kernel.paths import Paths, host_name
@@ -84,6 +85,7 @@ async def _run(daemon: Daemon) -> None:
         spec = WarmSpec([extra.operations], extra.node_calls)
         processes = JobProcesses(paths, spec, manager)
         manager.fork = processes.fork
+        manager.judge = lambda: make_judge(config.view.filters.values(), manager.running_jobs())
 
         nodes = await stack.enter_async_context(NodeClient(paths, epoch))
         distributor = Distributor(paths, config, nodes)

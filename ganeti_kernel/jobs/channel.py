@@ -22,6 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from ganeti_kernel.errors import JobLost, JobQueueError, StoreError, decode_error
+from ganeti_kernel.jobs.sockets import short_address
 
 HEADER: Final = struct.Struct(">I")
 
@@ -142,7 +143,8 @@ class Channel:
     def _attach(self) -> bytes:
         self.close()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.connect(str(self._path))
+        with short_address(self._path) as address:
+            self._socket.connect(address)
         hello = Request("hello", {"job": self._job_id, "pid": os.getpid()})
         return self._exchange(encode_frame(hello))
 

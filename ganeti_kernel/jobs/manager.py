@@ -149,6 +149,10 @@ class JobManager:
 
     # -- scheduling ----------------------------------------------------------------------------
 
+    def running_jobs(self) -> list[Job]:
+        """Jobs that have a process."""
+        return [self.queue.jobs[job_id] for job_id in self.running if job_id in self.queue.jobs]
+
     def kick(self) -> None:
         """Look soon whether a job can start."""
         self._kicked.set()

@@ -44,6 +44,7 @@ from ganeti_kernel.jobs.manager import JobManager, Running
 from ganeti_kernel.jobs.opcodes import decode_opcode
 from ganeti_kernel.jobs.operation import Lock
 from ganeti_kernel.jobs.queue import check_result
+from ganeti_kernel.jobs.sockets import short_address
 from ganeti_kernel.specs.store import Change, Put, Store
 
 log = logging.getLogger(__name__)
@@ -112,7 +113,8 @@ class JobServer:
         """Serve `path`; only the daemon's own user may connect."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, str(path))
+        with short_address(path) as address:
+            self._server = await asyncio.start_unix_server(self._serve, address)
         path.chmod(0o600)
 
     async def close(self) -> None:

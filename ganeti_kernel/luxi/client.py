@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from ganeti_kernel.errors import LuxiError
+from ganeti_kernel.jobs.sockets import short_address
 from ganeti_kernel.luxi.codec import END, MAX_REPLY, decode_reply, encode_request
 from ganeti_kernel.paths import Paths
 
@@ -155,7 +156,8 @@ class Client:
         line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             line.settimeout(CONNECT_TIMEOUT)
-            line.connect(str(self._path))
+            with short_address(self._path) as address:
+                line.connect(address)
         except OSError as error:
             line.close()
             raise LuxiError(

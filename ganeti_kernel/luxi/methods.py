@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
+from msgspec import Meta
 
 from ganeti_kernel.config.changes import Change, new_uuid
 from ganeti_kernel.errors import GenericError, JobLost, OpCodeUnknown, OpPrereqError, ParameterError
@@ -17,9 +18,13 @@ from ganeti_kernel.jobs.opcodes import Opcode, decode_opcode
 from ganeti_kernel.jobs.values import JobRow, job_values
 from ganeti_kernel.luxi.clusterinfo import cluster_info, config_values
 from ganeti_kernel.luxi.codec import BadRequest
+from ganeti_kernel.luxi.filters import check_rule
 from ganeti_kernel.objects import FilterRule, to_wire
 from ganeti_kernel.specs.store import Change as StoreChange
 from ganeti_kernel.specs.store import Delete, Put
+
+JobId = Annotated[int, Meta(gt=0)] | Annotated[str, Meta(pattern="^[0-9]{1,15}$")]
+"""Upstream's clients send what the user typed."""
 
 MAX_WAIT: Final = 89.0
 """Longest that WaitForJobChange waits (upstream 3.0)."""
@@ -115,30 +120,36 @@ class Methods:
         return await self._queue.submit([_decode_ops(ops) for ops in jobs])
 
     async def wait_for_job_change(
-        self, job_id: int, fields: list[str], previous: Any, log_serial: int | None, timeout: float
+        self,
+        job_id: JobId,
+        fields: list[str],
+        previous: Any,
+        log_serial: int | None,
+        timeout: float,
     ) -> Any:
+        number = int(job_id)
         deadline = time.monotonic() + min(max(timeout, 0.0), MAX_WAIT)
         while True:
-            row = await self._row(job_id)
+            row = await self._row(number)
             if row is None:
-                raise JobLost(f"Job {job_id} not found in queue")
+                raise JobLost(f"Job {number} not found in queue")
             values = job_values(row, fields)
-            logs = self._queue.log_entries(job_id, log_serial or 0)
+            logs = self._queue.log_entries(number, log_serial or 0)
             if values != previous or logs:
                 return [values, logs]
             left = deadline - time.monotonic()
             if left <= 0 or row.archived:
                 return NO_CHANGE
-            await self._queue.wait_change(job_id, left)
+            await self._queue.wait_change(number, left)
 
-    async def cancel_job(self, job_id: int, kill: bool = False) -> tuple[bool, str]:
-        return await self._manager.cancel(job_id, kill)
+    async def cancel_job(self, job_id: JobId, kill: bool = False) -> tuple[bool, str]:
+        return await self._manager.cancel(int(job_id), kill)
 
-    async def change_job_priority(self, job_id: int, priority: int) -> tuple[bool, str]:
-        return await self._manager.change_priority(job_id, priority)
+    async def change_job_priority(self, job_id: JobId, priority: int) -> tuple[bool, str]:
+        return await self._manager.change_priority(int(job_id), priority)
 
-    async def archive_job(self, job_id: int) -> bool:
-        return await self._queue.archive(job_id)
+    async def archive_job(self, job_id: JobId) -> bool:
+        return await self._queue.archive(int(job_id))
 
     async def auto_archive_jobs(self, age: float, timeout: float) -> tuple[int, int]:
         return await self._queue.auto_archive(age, timeout)
@@ -157,8 +168,8 @@ class Methods:
         self._queries.facts["watcher_pause"] = until
         return until
 
-    async def query_jobs(self, ids: list[int] | None, fields: list[str]) -> list[Any]:
-        rows = [await self._row(job_id) for job_id in ids or sorted(self._queue.jobs)]
+    async def query_jobs(self, ids: list[JobId] | None, fields: list[str]) -> list[Any]:
+        rows = [await self._row(int(job_id)) for job_id in ids or sorted(self._queue.jobs)]
         return [None if row is None else job_values(row, fields) for row in rows]
 
     async def _row(self, job_id: int) -> JobRow | None:
@@ -233,9 +244,6 @@ class Methods:
         old = rules.get(uuid) if uuid else None
         if uuid and old is None:
             raise OpPrereqError(f"there is no job filter {uuid}", "unknown_entity")
-        if priority < 0:
-            raise OpPrereqError(f"priority {priority} of a filter is negative", "wrong_input")
-        _check_action(action)
         rule = FilterRule(
             uuid=uuid or new_uuid(),
             serial_no=old.serial_no if old else 1,
@@ -245,6 +253,7 @@ class Methods:
             action=action,
             reason_trail=reason,
         )
+        check_rule(rule)
         change = Change("filters", rule.uuid, old.serial_no if old else 0, to_wire(rule))
         await self._config.change([change])
         self._manager.kick()
@@ -256,20 +265,6 @@ class Methods:
             raise OpPrereqError(f"there is no job filter {uuid}", "unknown_entity")
         await self._config.change([Change("filters", uuid, old.serial_no, None)])
         self._manager.kick()
-
-
-ACTIONS: Final = ("ACCEPT", "PAUSE", "REJECT", "CONTINUE")
-
-
-def _check_action(action: Any) -> None:
-    limit = action[1] if isinstance(action, list) and len(action) == 2 else None
-    if action in ACTIONS or (isinstance(limit, int) and limit > 0 and action[0] == "RATE_LIMIT"):
-        return
-    raise OpPrereqError(
-        f"{action!r} is no action; there are {', '.join(ACTIONS)} and "
-        '["RATE_LIMIT", number above 0]',
-        "wrong_input",
-    )
 
 
 def _decode_ops(ops: Sequence[dict[str, Any]]) -> list[Opcode] | GenericError:

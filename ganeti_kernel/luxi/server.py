@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from ganeti_kernel.errors import GenericError, encode_error
+from ganeti_kernel.jobs.sockets import short_address
 from ganeti_kernel.luxi.codec import BAD_REQUEST, END, MAX_REQUEST, BadRequest, decode_request
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,8 @@ class LuxiServer:
         """Serve a socket file; one left by a dead server is replaced."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._serve, str(path), limit=MAX_REQUEST)
+        with short_address(path) as address:
+            server = await asyncio.start_unix_server(self._serve, address, limit=MAX_REQUEST)
         path.chmod(SOCKET_MODE)
         self._servers.append(server)
 

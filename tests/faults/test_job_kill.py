@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Master
+    from tests.conftest import Master
 
 MAKE: dict[str, Any] = {"OP_ID": "OP_TEST_DUMMY"}
 MARKS = {"mark0", "mark1", "mark3", "mark4"}

@@ -1,4 +1,4 @@
-"""A real master daemon on a root directory of its own, with the operations of a test module."""
+"""A real master daemon on a root directory of its own, alone: no other daemon runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,23 +17,25 @@ import pytest
 
 from ganeti_kernel.config.bootstrap import initial_view, store_view
 from ganeti_kernel.luxi.client import Client
+from ganeti_kernel.objects import ConfigView
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.specs.base import PluginContext
 from ganeti_kernel.specs.store import Store
 from ganeti_kernel.store.sqlite import SqliteBackend
 
-MODULES = Path(__file__).parents[1] / "data" / "modules"
+MODULES = Path(__file__).parent / "data" / "modules"
 NODE = "node1.example.com"
 LONG = 60.0
 FINAL = ("success", "error", "canceled")
 
 
-def make_cluster(root: Path) -> Paths:
-    """The state of a cluster of one node."""
-    paths = Paths(root)
-    for folder in (paths.data_dir, paths.log_dir):
-        folder.mkdir(parents=True)
-    view = initial_view(
+FAULTY = ("--operations=faulty_operations", "--node-calls=faulty_operations:NoNodes")
+"""Options that give a master daemon the operations of `data/modules/faulty_operations.py`."""
+
+
+def one_node() -> ConfigView:
+    """The configuration of a cluster of one node."""
+    return initial_view(
         cluster_name="cluster.example.com",
         node_name=NODE,
         primary_ip="127.0.0.1",
@@ -42,6 +45,13 @@ def make_cluster(root: Path) -> Paths:
         enabled_disk_templates=["diskless"],
         now=time.time(),
     )
+
+
+def make_cluster(root: Path, view: ConfigView) -> Paths:
+    """The state of a cluster."""
+    paths = Paths(root)
+    for folder in (paths.data_dir, paths.log_dir):
+        folder.mkdir(parents=True)
     store = open_store(paths, create=True)
     store_view(store, view)
     store.close()
@@ -56,8 +66,9 @@ def open_store(paths: Paths, *, create: bool = False) -> Store:
 class Master:
     """The master daemon of a test cluster."""
 
-    def __init__(self, root: Path) -> None:
-        self.paths = make_cluster(root)
+    def __init__(self, root: Path, options: Sequence[str] = (), view: ConfigView | None = None):
+        self.paths = make_cluster(root, view or one_node())
+        self.options = options
         self.process: subprocess.Popen[bytes] | None = None
         self.environment = os.environ | {
             "GANETI_ROOTDIR": str(root),
@@ -74,8 +85,7 @@ class Master:
                     "-m",
                     "ganeti_kernel.daemons.masterd",
                     "-f",
-                    "--operations=faulty_operations",
-                    "--node-calls=faulty_operations:NoNodes",
+                    *self.options,
                 ],
                 env=self.environment,
                 stderr=log,
@@ -190,11 +200,39 @@ def wait_until(condition: Callable[[], Any], what: str) -> Any:
 
 
 @pytest.fixture
-def master(tmp_path: Path) -> Iterator[Master]:
-    daemon = Master(tmp_path / "root")
+def masters() -> Iterator[Callable[..., Master]]:
+    """Start master daemons; arguments as `Master`."""
+    made: list[Master] = []
+
+    def make(*args: Any, **options: Any) -> Master:
+        made.append(Master(*args, **options))
+        made[-1].start()
+        return made[-1]
+
     try:
-        daemon.start()
-        yield daemon
+        yield make
     finally:
-        daemon.stop()
-    assert daemon.processes() == []
+        for daemon in made:
+            daemon.stop()
+    wait_until(lambda: not any(daemon.processes() for daemon in made), "the processes to end")
+
+
+@pytest.fixture
+def master(tmp_path: Path, masters: Callable[..., Master]) -> Master:
+    """A master daemon with the operations of `data/modules/faulty_operations.py`."""
+    return masters(tmp_path / "root", FAULTY)
+
+
+@pytest.fixture
+def plain_master(masters: Callable[..., Master]) -> Iterator[Master]:
+    """A master daemon as it is installed.
+
+    The root's name ends as upstream's programs want it, and is short enough for their sockets.
+    """
+    with tempfile.TemporaryDirectory(prefix="gnt") as folder:
+        daemon = masters(Path(folder) / NODE)
+        try:
+            yield daemon
+        finally:
+            daemon.stop()
+            wait_until(lambda: not daemon.processes(), "the processes to end")
