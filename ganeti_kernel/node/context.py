@@ -44,18 +44,16 @@ class NodeContext:
 
     def refresh(self) -> None:
         """Notice plugins that were installed, removed, switched on or off."""
-        with self._lock:
+        with self._lock:  # one look is enough for all that ask at once
             self.plugins.refresh()
 
     def plugin(self, kind: str, name: str) -> Any:
         """Return a plugin, also one installed a moment ago; raises PluginError."""
-        with self._lock:
-            try:
-                return self.plugins.get(kind, name)
-            except PluginError:
-                if not self.plugins.refresh():
-                    raise
-                return self.plugins.get(kind, name)
+        try:
+            return self.plugins.get(kind, name)
+        except PluginError:
+            self.refresh()
+            return self.plugins.get(kind, name)
 
     @contextlib.contextmanager
     def hypervisor(self, name: str) -> Iterator[Hypervisor]:

@@ -35,7 +35,11 @@ class Broken:
 
 
 class Registry:
-    """All plugins, by kind and name. One per process; not thread-safe while it rescans."""
+    """All plugins, by kind and name. One per process; several threads may use it.
+
+    There is no lock on purpose: a plugin whose import hangs must not hold up the others. Caches
+    are replaced, never emptied, and the first of two objects made at once is the one that stays.
+    """
 
     def __init__(
         self,
@@ -62,8 +66,8 @@ class Registry:
         self._found = list(scan() if self._given_found is None else self._given_found)
         now = {(item.kind, item.name, item.label) for item in self._found}
         _forget_modules(item for key, item in before.items() if key not in now)
-        self._plugins.clear()
-        self._sources.clear()
+        self._plugins = {}
+        self._sources = {}
         self.config_problem = None
         self._disabled = self._given_disabled or NOTHING_DISABLED
         if self._given_disabled is None:
@@ -121,13 +125,14 @@ class Registry:
     def get(self, kind: str, name: str) -> Any:
         """Return a plugin; raises PluginError with the reason and what to do about it."""
         key = (kind_of(kind).name, name)
-        if key not in self._plugins:
-            self._plugins[key] = self._load(kind_of(kind), name)
-        plugin = self._plugins[key]
+        plugins = self._plugins
+        plugin = plugins.get(key)
+        if plugin is None:
+            plugin = self._load(kind_of(kind), name)
+            # Not kept when it comes from a source: files change without an installation.
+            if any(item.name == name for item in self._enabled(key[0])):
+                plugin = plugins.setdefault(key, plugin)
         if isinstance(plugin, Broken):
-            # What is wrong with scripts in a directory can change without an installation.
-            if not plugin.distribution:
-                del self._plugins[key]
             raise PluginError(str(plugin) if plugin.distribution else plugin.reason)
         return plugin
 
@@ -185,10 +190,10 @@ class Registry:
         for item in self._found:
             if item.kind != name or not item.source or self.is_disabled(item):
                 continue
-            key = (name, item.name)
-            if key not in self._sources:
-                self._sources[key] = self._load_source(item)
-            source = self._sources[key]
+            key, sources = (name, item.name), self._sources
+            source = sources.get(key)
+            if source is None:
+                source = sources.setdefault(key, self._load_source(item))
             if not isinstance(source, Broken):
                 yield source
 

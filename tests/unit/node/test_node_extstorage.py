@@ -41,7 +41,8 @@ def test_directories_of_scripts_and_distributions_alike(tmp_path: Any) -> None:
             (base / name / script).chmod(0o755)
     (base / "brokenext" / "setinfo").unlink()
     registry = Registry(PluginContext(paths=paths), NOTHING_DISABLED)
-    rows = {row.name: row for row in extstorage_diagnose(NodeContext(paths, "n", registry))}
+    context = NodeContext(paths, "n", registry)
+    rows = {row.name: row for row in extstorage_diagnose(context)}
     good, bad = rows["filepool"], rows["brokenext"]
     assert (good.valid, good.path, good.message) == (True, str(base / "filepool"), "")
     assert good.parameters == [("param1", "first test parameter")]
@@ -51,3 +52,11 @@ def test_directories_of_scripts_and_distributions_alike(tmp_path: Any) -> None:
         if name not in {"filepool", "brokenext"}:
             assert isinstance(registry.get("extstorage", name), ExtStorageProvider)
             assert row.valid
+    # scripts change without an installation: the next diagnosis sees it
+    (base / "brokenext" / "setinfo").write_text("#!/bin/sh\n")
+    (base / "brokenext" / "setinfo").chmod(0o755)
+    (base / "filepool" / "attach").unlink()
+    rows = {row.name: row for row in extstorage_diagnose(context)}
+    assert (rows["filepool"].valid, rows["brokenext"].valid) == (False, True)
+    (base / "filepool").rename(tmp_path / "away")
+    assert "filepool" not in {row.name for row in extstorage_diagnose(context)}
