@@ -77,7 +77,7 @@ class Workers:
         now = asyncio.get_running_loop().time()
         ends = now + deadline
         job = self._joinable.get(join) if join is not None else None
-        if job is None or (join_late_only and now < job.ends):
+        if job is None or job.result.done() or (join_late_only and now < job.ends):
             job = self._start(name, function, ends, join, subject)
         try:
             async with asyncio.timeout_at(ends):
@@ -161,13 +161,16 @@ class Workers:
 
 def _start_thread(job: _Job, function: Callable[[], Any]) -> None:
     job.started = True
-    # daemon: a plugin that hangs must not keep the process from ending
-    threading.Thread(
+    thread = threading.Thread(
         target=_work,
         args=(function, job.result, asyncio.get_running_loop()),
         name=f"call-{job.name}",
-        daemon=True,
-    ).start()
+        daemon=True,  # a plugin that hangs must not keep the process from ending
+    )
+    try:
+        thread.start()
+    except RuntimeError as error:
+        job.result.set_exception(RemoteError(f"this node cannot begin {job}: {error}"))
 
 
 def _work(
@@ -176,7 +179,9 @@ def _work(
     try:
         value = function()
     except BaseException as error:  # a plugin's failure, sys.exit() included, is the call's answer
-        failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
+        # a future takes no StopIteration, and would take the others for its own end
+        plain = isinstance(error, Exception) and not isinstance(error, StopIteration)
+        failure = error if plain else RuntimeError(repr(error))
         _tell(loop, result.set_exception, failure)
     else:
         _tell(loop, result.set_result, value)

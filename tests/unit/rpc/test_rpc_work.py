@@ -165,11 +165,31 @@ def test_whatever_a_function_raises_is_the_calls_answer() -> None:
     def late() -> None:
         raise TimeoutError("inside")
 
+    def stop() -> None:
+        next(iter(()))
+
     async def work() -> None:
         workers = Workers()
         with pytest.raises(RuntimeError, match=r"SystemExit\(3\)"):
             await workers.run("c", leave, deadline=20)
         with pytest.raises(TimeoutError, match="inside"):
             await workers.run("c", late, deadline=20)
+        with pytest.raises(RuntimeError, match=r"StopIteration\(\)"):
+            await workers.run("c", stop, deadline=20)
+
+    within(work)
+
+
+def test_a_node_that_can_have_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def work() -> None:
+        workers = Workers()
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RemoteError, match="cannot begin c: can't start new thread"):
+            await workers.run("c", lambda: 1, deadline=20, join="k")
+        monkeypatch.undo()
+        assert await workers.run("c", lambda: 2, deadline=20, join="k") == 2
 
     within(work)
