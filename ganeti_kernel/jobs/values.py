@@ -46,13 +46,18 @@ JOB_VALUES: Final[dict[str, Callable[[JobRow], Any]]] = {
 }
 
 
-def job_values(row: JobRow, fields: Sequence[str]) -> list[Any]:
-    """One JSON value a field; raises OpPrereqError for an unknown field."""
+def check_fields(fields: Sequence[str]) -> None:
+    """Raise OpPrereqError that names the unknown fields."""
     unknown = [name for name in fields if name not in JOB_VALUES]
     if unknown:
         raise OpPrereqError(
             f"unknown job field {', '.join(unknown)}; there are {', '.join(sorted(JOB_VALUES))}",
             "wrong_input",
         )
+
+
+def job_values(row: JobRow, fields: Sequence[str]) -> list[Any]:
+    """One JSON value a field; raises OpPrereqError for an unknown field."""
+    check_fields(fields)
     values: list[Any] = msgspec.to_builtins([JOB_VALUES[name](row) for name in fields])
     return values

@@ -15,7 +15,7 @@ from ganeti_kernel.jobs.commit import Committer
 from ganeti_kernel.jobs.configuration import SharedConfig
 from ganeti_kernel.jobs.manager import JobManager
 from ganeti_kernel.jobs.opcodes import Opcode, decode_opcode
-from ganeti_kernel.jobs.values import JobRow, job_values
+from ganeti_kernel.jobs.values import JobRow, check_fields, job_values
 from ganeti_kernel.luxi.clusterinfo import cluster_info, config_values
 from ganeti_kernel.luxi.codec import BadRequest
 from ganeti_kernel.luxi.filters import check_rule
@@ -169,6 +169,7 @@ class Methods:
         return until
 
     async def query_jobs(self, ids: list[JobId] | None, fields: list[str]) -> list[Any]:
+        check_fields(fields)
         rows = [await self._row(int(job_id)) for job_id in ids or sorted(self._queue.jobs)]
         return [None if row is None else job_values(row, fields) for row in rows]
 
