@@ -54,6 +54,8 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+DEFECT: Final = Answer(b"Internal error; see the log\n", TEXT, "500 Internal Server Error")
+
 Handler = Callable[[Request], "Answer | Awaitable[Answer]"]
 
 
@@ -230,7 +232,11 @@ class Connection(asyncio.Protocol):
         request, version = parse_head(head)
         tokens = request.headers.get("connection", "").lower()
         close = "close" in tokens or (version == "HTTP/1.0" and "keep-alive" not in tokens)
-        answer = self._server.handler(request)
+        try:
+            answer = self._server.handler(request)
+        except Exception:  # as in `_later`
+            log.exception("cannot answer a request")
+            answer = DEFECT
         if isinstance(answer, Answer):
             response = self._server.respond(answer, close=close, version=version)
             if answer.lasting and plain and not close and version == "HTTP/1.1":
@@ -246,7 +252,7 @@ class Connection(asyncio.Protocol):
             answer = await pending
         except Exception:  # a defect here: the client gets an answer, the log where it was
             log.exception("cannot answer a request")
-            answer = Answer(b"Internal error; see the log\n", TEXT, "500 Internal Server Error")
+            answer = DEFECT
         self._task = None
         self._write(self._server.respond(answer, close=close, version=version), close=close)
         if self._transport is not None and not self._closing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from html import escape
 from typing import Any, Final
@@ -118,7 +119,7 @@ def _pretty(item: Standing) -> str:
     body = item.report or b""
     if len(body) > MAX_SHOWN:
         return escape(body[:2000].decode("utf-8", "replace")) + " …"
-    return escape(msgspec.json.format(body, indent=2).decode("utf-8", "replace"))
+    return escape(json.dumps(msgspec.json.decode(body), indent=2, ensure_ascii=False))
 
 
 def _seconds(value: float) -> str:

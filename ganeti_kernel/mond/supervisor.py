@@ -55,8 +55,12 @@ class Frame:
 class Process:
     """A running collector process and the connection to it."""
 
-    def __init__(self, pid: int, sock: socket.socket) -> None:
+    def __init__(
+        self, pid: int, sock: socket.socket, ended: Callable[[], object] = lambda: None
+    ) -> None:
+        """`ended()` is called when the process ends by itself."""
         self.pid = pid
+        self._ended = ended
         self._sock = sock
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -71,23 +75,27 @@ class Process:
                 if self._reader is None:
                     self._sock.setblocking(False)
                     self._reader, self._writer = await asyncio.open_unix_connection(sock=self._sock)
-                    if self._watch < 0:
+                    if self.gone:
                         self._exited()
                 return await frames.read_message(self._reader)
         except TimeoutError:
             raise Ended(f"it took longer than {deadline:g} seconds and was ended") from None
         except EOFError:
-            raise Ended(f"its process ended{self._how()}") from None
+            raise Ended(f"its process ended{self.how()}") from None
         except frames.Garbled as error:
             raise Ended(f"its process sent rubbish ({error}) and was ended") from None
 
     def send(self, command: frames.Collect) -> None:
+        """Give a command; raises Ended when the process is gone."""
         assert self._writer is not None
+        if self.gone:
+            raise Ended(f"its process ended{self.how()}")
         self._writer.write(frames.pack(command))
 
     def _exited(self) -> None:
         """The process ended: what it still sent is read, then waiting has no point."""
         self._unwatch()
+        self._ended()
         if self._writer is not None:
             asyncio.get_running_loop().call_later(LAST_WORDS, self._writer.transport.abort)
 
@@ -106,7 +114,11 @@ class Process:
         else:
             self._sock.close()
 
-    def _how(self) -> str:
+    @property
+    def gone(self) -> bool:
+        return self._watch < 0
+
+    def how(self) -> str:
         """How the process ended, for a message; it is left for `end` to reap."""
         with contextlib.suppress(ChildProcessError):
             found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -179,6 +191,10 @@ class Supervisor:
                 except Ended as problem:
                     self._failed(str(problem), UNKNOWN)
                     self._replace()
+                except Exception:  # a defect here must cost one report, not all that follow
+                    log.exception("collector %s: defect of its supervisor", self.name)
+                    self._failed("internal error of the daemon; see its log", UNKNOWN)
+                    self._replace()
                 self._release()
         finally:
             self._replace()
@@ -197,7 +213,10 @@ class Supervisor:
             await self._pause(self._due - time.monotonic())
             if not await self._start():
                 return
+        process = self._process
         await self._pause(self._due - time.monotonic())
+        if process is not None and process.gone:
+            raise Ended(f"its process ended{process.how()}")
         if (
             self.setting.active
             and not self._renew
@@ -221,7 +240,7 @@ class Supervisor:
             worker.serve(sock, name, lambda: load(name), state)
 
         pid, sock = processes.fork(serve, verbose=self.frame.verbose)
-        self._process = Process(pid, sock)
+        self._process = Process(pid, sock, self._wake.set)
         answer = await self._process.receive(LOAD_DEADLINE)
         if isinstance(answer, frames.Ready):
             self.standing.identity = answer.identity
