@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import msgspec
 import pytest
 from ganeti_hypervisors_kvm import checks, command, processes, taps
 from ganeti_hypervisors_kvm.command import Drive, Files, Interface, Machine
-from ganeti_hypervisors_kvm.console import plain
+from ganeti_hypervisors_kvm.console import main, plain
 from ganeti_hypervisors_kvm.parameters import PARAMETERS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -338,6 +341,30 @@ def test_names_of_taps() -> None:
     }
     assert len(names) == 8
     assert all(len(name) == 13 and name.startswith("tap") for name in names)
+
+
+def test_console_reads_to_the_end_of_the_line(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    path = tmp_path / "serial"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+
+        def guest() -> None:
+            connection, _ = server.accept()
+            with connection:
+                assert connection.recv(10) == b"\n"
+                for part in (b"boot\r\nguest is u", b"p: eth0 192.0", b".2.2\r\nPress"):
+                    connection.sendall(part)
+                    time.sleep(0.05)
+                connection.recv(10)
+
+        thread = threading.Thread(target=guest)
+        thread.start()
+        assert main([str(path), "--until", "is up", "--timeout", "20"]) == 0
+        thread.join()
+    assert b"guest is up: eth0 192.0.2.2" in capfdbinary.readouterr().out
 
 
 def test_console_output_without_control_sequences() -> None:

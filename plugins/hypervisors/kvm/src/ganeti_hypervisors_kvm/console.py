@@ -21,6 +21,7 @@ from typing import Final
 
 ESCAPE: Final = b"\x1d"
 NUDGE_SECONDS: Final = 2.0
+PAUSE_SECONDS: Final = 1.0
 KEEP: Final = 64 << 10
 
 
@@ -66,10 +67,22 @@ def watch(guest: socket.socket, text: str, timeout: float) -> int:
         _show(data)
         seen = (seen + data)[-KEEP:]
         if wanted in plain(seen):
-            print()
+            _finish_line(guest, plain(seen).rpartition(wanted)[2])
             return 0
     print(f"\nthe guest did not say {text!r} within {timeout:g} seconds", file=sys.stderr)
     return 1
+
+
+def _finish_line(guest: socket.socket, rest: bytes) -> None:
+    """Print up to the end of the line that the text is in, or until the guest pauses."""
+    while b"\n" not in rest:
+        ready, _, _ = select.select([guest], [], [], PAUSE_SECONDS)
+        data = guest.recv(4096) if ready else b""
+        if not data:
+            break
+        _show(data)
+        rest += data
+    print()
 
 
 def interact(guest: socket.socket) -> None:
