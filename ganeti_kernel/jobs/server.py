@@ -142,7 +142,7 @@ class JobServer:
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the process died, or ended in order
-        except (msgspec.DecodeError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError) as error:
             log.error("bad request on the job socket: %s", error)
         finally:
             self._connections.discard(writer)
@@ -186,7 +186,7 @@ class JobServer:
             return Reply(True, await self._call(job_id, request))
         except GenericError as error:
             return _failure(error)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError) as error:
             return _failure(ParameterError(f"request {request.method}: {error!r}"))
 
     async def _call(self, job_id: int, request: Request) -> Any:

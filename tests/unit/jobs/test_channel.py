@@ -1,0 +1,217 @@
+"""Requests of job processes are carried out exactly once, whatever breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from ganeti_kernel.config.bootstrap import initial_view, store_view
+from ganeti_kernel.config.changes import Draft
+from ganeti_kernel.config.reservations import Reservations
+from ganeti_kernel.config.writer import ConfigWriter
+from ganeti_kernel.errors import GenericError, decode_error
+from ganeti_kernel.jobs.channel import HEADER, Channel, Reply, Request, encode_frame
+from ganeti_kernel.jobs.commit import Committer
+from ganeti_kernel.jobs.configuration import SharedConfig, ViewReply, advance
+from ganeti_kernel.jobs.journal import Begun
+from ganeti_kernel.jobs.livelock import livelock_path, take
+from ganeti_kernel.jobs.manager import JobManager
+from ganeti_kernel.jobs.opcodes import decode_opcode
+from ganeti_kernel.jobs.queue import JobQueue
+from ganeti_kernel.jobs.server import JobServer
+from ganeti_kernel.paths import Paths
+from ganeti_kernel.specs.base import PluginContext
+from ganeti_kernel.store.sqlite import SqliteBackend
+
+
+class Line:
+    """A raw connection of a job process, and the parts of the daemon it talks to."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, manager: JobManager
+    ) -> None:
+        self._reader, self._writer = reader, writer
+        self.manager = manager
+        self.queue = manager.queue
+
+    async def ask(self, method: str, seq: int | None = None, **args: Any) -> Any:
+        self._writer.write(encode_frame(Request(method, args, seq)))
+        (length,) = HEADER.unpack(await self._reader.readexactly(HEADER.size))
+        reply = msgspec.json.decode(await self._reader.readexactly(length), type=Reply)
+        if reply.ok:
+            return reply.result
+        assert reply.error is not None
+        raise decode_error(*reply.error)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+@asynccontextmanager
+async def master(root: Path) -> AsyncIterator[Line]:
+    """The job side of a master daemon; each use is one life of it, the store is kept."""
+    paths = Paths(root)
+    paths.data_dir.mkdir(parents=True, exist_ok=True)
+    backend = SqliteBackend(PluginContext(paths=paths))
+    fresh = not paths.store_file.exists()
+    store = backend.open(f"sqlite://{paths.store_file}", create=fresh)
+    if fresh:
+        store_view(
+            store,
+            initial_view(
+                cluster_name="c.example.com",
+                node_name="n.example.com",
+                primary_ip="127.0.0.1",
+                master_ip="127.0.0.1",
+                hvparams={"none": {}},
+                enabled_hypervisors=["none"],
+                enabled_disk_templates=[],
+                now=1.0,
+            ),
+        )
+    committer = Committer(store)
+    queue = JobQueue(committer)
+    await queue.load()
+    keys = [entry.key for entry in store.list("reservations/")]
+    config = SharedConfig(ConfigWriter(store), committer)
+    manager = JobManager(paths, committer, queue, config, Reservations.from_keys(keys))
+    server = JobServer(manager, committer)
+    await server.load()
+    await server.listen(paths.job_socket)
+    if fresh:
+        await queue.submit([[decode_opcode({"OP_ID": "OP_TEST_DELAY", "duration": 0})]])
+    line = Line(*await asyncio.open_unix_connection(str(paths.job_socket)), manager)
+    try:
+        yield line
+    finally:
+        line.close()
+        await server.close()
+        await committer.close()
+
+
+@pytest.fixture
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("r")
+
+
+def test_repeated_requests_have_one_effect_across_restarts(root: Path) -> None:
+    async def body() -> None:
+        lock = take(livelock_path(Paths(root), 1))
+        assert lock is not None
+        async with master(root) as line:
+            hello = await line.ask("hello", job=1, pid=os.getpid())
+            assert (hello["seq"], hello["journal"]) == (0, [])
+            for _ in range(2):
+                await line.ask("log", 1, op=0, type="message", message="once")
+            mac = await line.ask("reserve", 2, kind="mac", scope="aa:00:00", value=None)
+            entry = msgspec.to_builtins(Begun(0, 0))
+            await line.ask("journal", 3, entries=[entry])
+        async with master(root) as line:
+            hello = await line.ask("hello", job=1, pid=os.getpid())
+            assert hello["seq"] == 3
+            assert hello["journal"] == [entry]
+            assert await line.ask("journal", 3, entries=[entry]) is False
+            with pytest.raises(GenericError, match="older than the last one"):
+                await line.ask("reserve", 2, kind="mac", scope="aa:00:00", value=None)
+            assert [item.value for item in line.manager.reservations.held(1)] == [mac]
+            assert [item.message for item in line.queue.log_entries(1)] == ["once"]
+            hello = await line.ask("hello", job=1, pid=os.getpid())
+            assert hello["journal"] == [entry], "the repeated request wrote nothing"
+            await line.ask("status", 4, op=0, status="success", result=7)
+            assert line.queue.get(1).end_timestamp is not None
+            assert line.manager.reservations.held(1) == []
+        async with master(root) as line:
+            with pytest.raises(GenericError, match="job 1 has ended"):
+                await line.ask("hello", job=1, pid=os.getpid())
+        os.close(lock)
+
+    asyncio.run(body())
+
+
+def test_configuration_changes_and_conflicts(root: Path) -> None:
+    async def body() -> None:
+        async with master(root) as line:
+            await line.ask("hello", job=1, pid=os.getpid())
+            whole = await line.ask("view", since=0)
+            assert whole["whole"]["cluster"]["cluster_name"] == "c.example.com"
+            cluster = whole["whole"]["cluster"]
+            change = {
+                "table": "cluster",
+                "uuid": "cluster",
+                "expect": cluster["serial_no"],
+                "value": {**cluster, "tags": ["new"]},
+            }
+            serial = await line.ask("config", 1, changes=[change])
+            assert serial == whole["serial_no"] + 1
+            assert await line.ask("config", 1, changes=[change]) == serial, "done once"
+            assert await line.ask("config", 2, changes=[change]) is None, "a conflict"
+            delta = await line.ask("view", since=whole["serial_no"])
+            assert [item[0] for item in delta["changed"]] == ["cluster"]
+            assert line.manager.config.view.cluster.tags == ["new"]
+
+    asyncio.run(body())
+
+
+def test_bad_requests_end_in_an_error_that_names_them(root: Path) -> None:
+    async def body() -> None:
+        async with master(root) as line:
+            with pytest.raises(GenericError, match="say hello first"):
+                await line.ask("view", since=0)
+            with pytest.raises(GenericError, match="Job 99 not found"):
+                await line.ask("hello", job=99, pid=1)
+            await line.ask("hello", job=1, pid=os.getpid())
+            for method, args, text in (
+                ("nonsense", {}, "nonsense"),
+                ("log", {"op": 0, "type": "shout", "message": ""}, "shout"),
+                ("status", {"op": 0, "status": "bored"}, "bored"),
+                ("status", {"op": 9, "status": "running"}, "status"),
+                ("config", {"changes": 7}, "config"),
+                ("reserve", {"kind": "soul", "scope": "", "value": None}, "soul"),
+                ("journal", {"entries": [{"kind": "?"}]}, "journal"),
+                ("submit", {"jobs": [[{"OP_ID": "OP_NOSUCH"}]]}, "OP_NOSUCH"),
+            ):
+                with pytest.raises(GenericError, match=text):
+                    await line.ask(method, 1, **args)
+            assert await line.ask("log", 1, op=0, type="message", message="still here") is None
+
+    asyncio.run(body())
+
+
+def test_view_follows_changes(root: Path) -> None:
+    """A reader that applies differences has what a reader of the whole has."""
+
+    async def body() -> None:
+        async with master(root) as line:
+            config = line.manager.config
+            reader = advance(None, recoded(config.since(0)))
+            for number in range(3):
+                cluster = msgspec.structs.replace(config.view.cluster, tags=[f"t{number}"])
+                draft = Draft(config.view)
+                draft.put(cluster)
+                await config.change(draft.changes())
+            reader = advance(reader, recoded(config.since(reader.serial_no)))
+            fresh = advance(None, recoded(config.since(0)))
+            assert reader.cluster == fresh.cluster == config.view.cluster
+            assert reader.serial_no == config.view.serial_no
+
+    asyncio.run(body())
+
+
+def recoded(reply: ViewReply) -> ViewReply:
+    """Through the wire."""
+    return msgspec.json.decode(msgspec.json.encode(reply), type=ViewReply)
+
+
+def test_patience_ends(tmp_path: Path) -> None:
+    naps: list[float] = []
+    channel = Channel(tmp_path / "nothing", 7, patience=-1, sleep=naps.append)
+    with pytest.raises(GenericError, match="job 7 has no master daemon to talk to"):
+        channel.hello()
+    assert naps == []
