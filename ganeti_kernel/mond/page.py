@@ -68,11 +68,15 @@ def _row(item: Standing) -> str:
     word, text = verdict(item, data)
     path = f"/1/report/{quote(item.identity.place)}/{quote(item.identity.name)}"
     name = escape(item.identity.name)
-    link = f'<a href="{path}">{name}</a>' if item.serves else name
-    details = f"<details><summary>{_outline(data)}</summary><pre>{_pretty(item)}</pre></details>"
+    link, details = name, ""
+    if item.serves:
+        link = f'<a href="{path}">{name}</a>'
+        details = (
+            f"<details><summary>{_outline(data)}</summary><pre>{_pretty(item)}</pre></details>"
+        )
     size = f"{len(item.report or b'') / 1024:.1f} KiB" if item.serves else ""
     return (
-        f"<tr><td>{link}{details if item.serves else ''}</td>"
+        f"<tr><td>{link}{details}</td>"
         f"<td>{escape(item.identity.place)}</td>"
         f'<td><span class="s {word}">{word}</span> <small>{escape(text)}</small></td>'
         f'<td class="n">{_seconds(item.age) if item.serves else ""}</td>'

@@ -81,6 +81,10 @@ class Process:
         except TimeoutError:
             raise Ended(f"it took longer than {deadline:g} seconds and was ended") from None
         except EOFError:
+            for _look in range(20):  # its socket is closed a moment before the process is dead
+                if self.gone:
+                    break
+                await asyncio.sleep(LAST_WORDS / 20)
             raise Ended(f"its process ended{self.how()}") from None
         except frames.Garbled as error:
             raise Ended(f"its process sent rubbish ({error}) and was ended") from None
