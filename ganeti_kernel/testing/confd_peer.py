@@ -38,7 +38,8 @@ def pack(
     """A datagram; salt None: now; signature None: the right one."""
     salt = str(int(time.time())) if salt is None else salt
     mac = hmac.new(key, (salt + message).encode(), hashlib.sha1).hexdigest()
-    return b"plj0" + json.dumps({"msg": message, "salt": salt, "hmac": signature or mac}).encode()
+    shown = mac if signature is None else signature
+    return b"plj0" + json.dumps({"msg": message, "salt": salt, "hmac": shown}).encode()
 
 
 def request(key: bytes, number: int, query: Any = None, rsalt: str = "", **more: Any) -> bytes:

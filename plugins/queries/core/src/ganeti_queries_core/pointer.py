@@ -56,7 +56,8 @@ def _complete(value: dict[str, Any], typed: msgspec.Struct) -> dict[str, Any]:
     """Add members that the file left out: it may be older than upstream's own rewriting of it."""
     if all(name in value or getattr(typed, name) is None for name in typed.__struct_fields__):
         return value
-    return to_wire(typed) | value
+    whole: dict[str, Any] = to_wire(typed)
+    return whole | value
 
 
 def _walk(value: Any, path: list[str]) -> Any:
