@@ -130,6 +130,33 @@ def test_crash_is_noticed(kvm: KvmHypervisor, guest: Guest) -> None:
     assert again.id != state.id
 
 
+def test_start_that_was_cut_off_is_finished(kvm: KvmHypervisor, guest: Guest) -> None:
+    """A node daemon that ends between QEMU's start and `cont` leaves it as `paused` does."""
+    kvm.start_instance(guest, True)
+    kvm.start_instance(guest, True)
+    assert kvm._ask(NAME, ("query-status", {}))[0]["status"] == "prelaunch"
+    kvm.start_instance(guest, False)
+    assert kvm._ask(NAME, ("query-status", {}))[0]["status"] == "running"
+    assert len(kvm.list_instances()) == 1
+
+
+def test_start_after_half_a_start_cleans_up(
+    kvm: KvmHypervisor, guest: Guest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node daemon that ends before QEMU starts leaves files, and no pid."""
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ganeti_kernel.plugins.process.check", die)
+        with pytest.raises(KeyboardInterrupt):
+            kvm.start_instance(guest, False)
+    assert list(kvm.list_instances()) == []
+    kvm.start_instance(guest, False)
+    assert [state.name for state in kvm.list_instances()] == [NAME]
+
+
 def test_pid_of_somebody_else_is_not_believed(
     kvm: KvmHypervisor, guest: Guest, ganeti_root: Path
 ) -> None:

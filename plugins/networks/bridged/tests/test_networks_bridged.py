@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 import pytest
-from ganeti_networks_bridged import BridgedScript, vlan
+from ganeti_networks_bridged import BridgedScript, script, vlan
 from ganeti_networks_bridged.vlan import Vlans
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,3 +88,96 @@ def test_any_vlan_text_is_read_or_refused(text: str) -> None:
         return
     assert all(1 <= vid <= 4094 for vid in found.all())
     assert bool(found.all()) == bool(text)
+
+
+class FakeLink(dict[str, object]):
+    def get_attr(self, name: str) -> object:
+        return self.get(name)
+
+
+class RecordingNetlink:
+    """Links of a node, and what is done with their VLANs; kernels without filtering exist."""
+
+    def __init__(self, links: list[dict[str, object]]) -> None:
+        self.links = [FakeLink(link) for link in links]
+        self.calls: list[tuple[str, int, int, tuple[str, ...]]] = []
+
+    def get_links(self) -> list[FakeLink]:
+        return self.links
+
+    def vlan_filter(self, action: str, index: int, vlan_info: dict[str, object]) -> None:
+        vid, flags = vlan_info["vid"], vlan_info["flags"]
+        assert isinstance(vid, int)
+        assert isinstance(flags, list)
+        self.calls.append((action, index, vid, tuple(flags)))
+
+
+def link(index: int, kind: str, master: int = 0, vid: int = 0, below: int = 0) -> dict[str, object]:
+    data = FakeLink({"IFLA_VLAN_ID": vid})
+    info = FakeLink({"IFLA_INFO_KIND": kind, "IFLA_INFO_DATA": data})
+    return {
+        "index": index,
+        "IFLA_IFNAME": f"if{index}",
+        "IFLA_LINKINFO": info if kind else None,
+        "IFLA_MASTER": master,
+        "IFLA_LINK": below,
+    }
+
+
+BRIDGE, TAP, UPLINK, OTHER_TAP = 10, 11, 12, 13
+LINKS = [link(BRIDGE, "bridge"), link(TAP, "tun", BRIDGE), link(UPLINK, "", BRIDGE)]
+LINKS += [link(OTHER_TAP, "tun", BRIDGE), link(14, "")]
+
+
+@pytest.mark.parametrize(
+    ("text", "calls"),
+    [
+        (
+            "100",
+            [
+                ("del", TAP, 1, ()),
+                ("add", TAP, 100, ("pvid", "untagged")),
+                ("add", UPLINK, 100, ()),
+            ],
+        ),
+        (
+            ":100:200",
+            [
+                ("del", TAP, 1, ()),
+                ("add", TAP, 100, ()),
+                ("add", TAP, 200, ()),
+                ("add", UPLINK, 100, ()),
+                ("add", UPLINK, 200, ()),
+            ],
+        ),
+        (
+            "1:7",
+            [
+                ("add", TAP, 1, ("pvid", "untagged")),
+                ("add", TAP, 7, ()),
+                ("add", UPLINK, 1, ()),
+                ("add", UPLINK, 7, ()),
+            ],
+        ),
+    ],
+)
+def test_which_ports_carry_which_vlans(
+    text: str, calls: list[tuple[str, int, int, tuple[str, ...]]]
+) -> None:
+    netlink = RecordingNetlink(LINKS)
+    script._set_vlans(netlink, BRIDGE, TAP, vlan.parse(text))
+    assert netlink.calls == calls
+
+
+@pytest.mark.parametrize(
+    ("below", "refused"), [("", True), ("veth", False)], ids=["hardware", "veth"]
+)
+def test_vlan_of_a_classic_interface_is_refused(below: str, refused: bool) -> None:
+    netlink = RecordingNetlink([link(20, below), link(21, "vlan", vid=100, below=20)])
+    asked = NicRequest(instance="inst1", interface="tap0", nic=NIC)
+    script._check_not_classic(netlink, asked, vlan.parse("99"))
+    if not refused:
+        script._check_not_classic(netlink, asked, vlan.parse("100"))
+        return
+    with pytest.raises(HypervisorError, match="VLAN 100 belongs to interface if21"):
+        script._check_not_classic(netlink, asked, vlan.parse("100"))

@@ -138,6 +138,8 @@ class KvmHypervisor(Hypervisor):
     @hookimpl
     def start_instance(self, guest: Guest, paused: bool) -> None:
         if self._look(guest.name) is not None:
+            if not paused:
+                self._carry_on(guest)
             return
         self._files.prepare()
         self._clean_up(guest.name)
@@ -149,6 +151,13 @@ class KvmHypervisor(Hypervisor):
         except HypervisorError:
             self._end(guest.name)
             raise
+
+    def _carry_on(self, guest: Guest) -> None:
+        """Finish a start that was cut off, by the node daemon's end or by being asked to wait."""
+        (answer,) = self._ask(guest.name, ("query-status", {}))
+        if answer.get("status") == "prelaunch":
+            self._set_up(guest)
+            self._ask(guest.name, ("cont", {}))
 
     def _launch(self, guest: Guest) -> None:
         """Connect the NICs and start QEMU, which then waits for `cont`."""
