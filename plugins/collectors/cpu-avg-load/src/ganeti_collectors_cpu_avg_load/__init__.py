@@ -30,7 +30,7 @@ TOO_EARLY = "not enough samples yet to tell an average"
 class CpuAvgLoad(Collector):
     API_VERSION = 1
     STATEFUL = True
-    FIELDS = (
+    FIELDS: tuple[Field, ...] = (
         Field(path="cpu_number", help="CPUs of the node", metric="cpus"),
         Field(
             path="cpus[cpu]",

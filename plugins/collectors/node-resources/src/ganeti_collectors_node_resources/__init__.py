@@ -31,7 +31,7 @@ def _traffic(key: str, text: str, metric: str, unit: str = "") -> Field:
 
 class NodeResources(Collector):
     API_VERSION = 1
-    FIELDS = (
+    FIELDS: tuple[Field, ...] = (
         Field(path="cpu_number", help="CPUs that are online", metric="cpus"),
         Field(
             path="uptime",
