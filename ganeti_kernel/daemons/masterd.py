@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from ganeti_kernel.confd.service import secret_parameters
 from ganeti_kernel.config.keys import META_EPOCH, RESERVATIONS_PREFIX
 from ganeti_kernel.config.reservations import Reservations
 from ganeti_kernel.config.writer import ConfigWriter
@@ -27,6 +28,7 @@ from ganeti_kernel.jobs.warm import WarmSpec
 from ganeti_kernel.luxi.filters import make_judge
 from ganeti_kernel.luxi.methods import Methods
 from ganeti_kernel.luxi.server import LuxiServer, method_table
+from ganeti_kernel.objects.secrets import SecretRules
 from ganeti_kernel.paths import Paths, host_name
 from ganeti_kernel.plugins.registry import Registry
 from ganeti_kernel.rpc.client import NodeClient
@@ -73,7 +75,8 @@ async def _run(daemon: Daemon) -> None:
     committer = Committer(open_store(registry, paths, extra.store))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(committer.close)
-        writer = await committer.read(ConfigWriter)
+        secrets = SecretRules(names=frozenset(secret_parameters(registry)))
+        writer = await committer.read(lambda store: ConfigWriter(store, secrets=secrets))
         _check_master(writer)
         epoch, reservations = await committer.read(_load)
         config = SharedConfig(writer, committer)

@@ -23,6 +23,7 @@ from ganeti_kernel.config.keys import CONFIG_META, TABLES
 from ganeti_kernel.config.writer import ConfigWriter, load_view
 from ganeti_kernel.errors import ConfigurationError, StoreError
 from ganeti_kernel.objects import ConfigView, Disk, Instance, Node, to_wire
+from ganeti_kernel.objects.secrets import SecretRules
 from ganeti_kernel.specs.store import Compare, Delete, Put, Store
 
 
@@ -133,6 +134,14 @@ def test_view_of_a_draft_keeps_the_head(rich1: ConfigView) -> None:
     draft = Draft(rich1)
     draft.replace_cluster(tags=[])
     assert (draft.view.version, draft.view.serial_no) == (rich1.version, rich1.serial_no)
+
+
+def test_secret_names_stay_with_every_view(store: Store) -> None:
+    writer = ConfigWriter(store, secrets=SecretRules(names=frozenset({"site_key"})))
+    draft = Draft(writer.view)
+    draft.replace_cluster(tags=["x"])
+    assert draft.view.secrets.hides("site_key")
+    assert writer.commit(draft.changes()).secrets.hides("site_key")
 
 
 # -- conflicts ---------------------------------------------------------------------------------
