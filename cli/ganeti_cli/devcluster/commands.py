@@ -93,8 +93,18 @@ def run_as(layout: Layout, name: str, argv: Sequence[str]) -> None:
     show_default=True,
     help="loopback: no root needed; netns: a network namespace for each node.",
 )
+@click.option(
+    "-H",
+    "--hypervisor-parameters",
+    "hvparams",
+    multiple=True,
+    metavar="NAME:KEY=VALUE,…",
+    help="Given to gnt-cluster init.",
+)
 @click.option("--keep", is_flag=True, help="Keep what was made when something fails.")
-def up(nodes: int, root: Path, hypervisor: str, mode: str, keep: bool) -> int:
+def up(
+    nodes: int, root: Path, hypervisor: str, mode: str, keep: bool, hvparams: tuple[str, ...]
+) -> int:
     """Make a cluster of NODES nodes on this machine and start it."""
     root = root.absolute()
     started = time.monotonic()
@@ -110,7 +120,7 @@ def up(nodes: int, root: Path, hypervisor: str, mode: str, keep: bool) -> int:
             prepare(layout, name)
         master, *others = layout.names
         click.echo(f"making the cluster on {master}")
-        run_as(layout, master, init_command(layout, templates()))
+        run_as(layout, master, init_command(layout, templates(), hvparams))
         for name in others:
             click.echo(f"adding {name}")
             run_as(layout, master, ["gnt-node", "add", "--no-ssh-key-check", name])

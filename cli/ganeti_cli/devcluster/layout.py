@@ -145,7 +145,9 @@ def remote_shell(layout: Layout, bin_dir: str) -> str:
     )
 
 
-def init_command(layout: Layout, templates: Sequence[str]) -> list[str]:
+def init_command(
+    layout: Layout, templates: Sequence[str], hvparams: Sequence[str] = ()
+) -> list[str]:
     """`gnt-cluster init` with limits that suit small test instances."""
     return [
         "gnt-cluster",
@@ -162,5 +164,6 @@ def init_command(layout: Layout, templates: Sequence[str]) -> list[str]:
         f"link={BRIDGE}",
         "--master-netdev",
         BRIDGE if layout.mode == "netns" else "lo",
+        *(part for item in hvparams for part in ("--hypervisor-parameters", item)),
         CLUSTER_NAME,
     ]
