@@ -142,6 +142,55 @@ def test_environment_of_snapshot(write: Write, tmp_path: Path) -> None:
     }
 
 
+def recorded() -> dict[str, dict[str, str]]:
+    """Script -> the variables that it saw under upstream."""
+    text = (Path(__file__).parent / "data/environments.md").read_text()
+    out = {}
+    for section in text.split("\n### ")[1:]:
+        lines = (line.partition("=") for line in section.split("```")[1].split())
+        seen = {key: value for key, _, value in lines if key.startswith(("VOL_", "EXTP_", "LC_"))}
+        out[section.partition(" ")[0]] = seen
+    return out
+
+
+CALLS: dict[str, Callable[[ScriptProvider, Volume, dict[str, str]], object]] = {
+    "create": lambda p, volume, _: p.create(volume),
+    "remove": lambda p, volume, _: p.remove(volume),
+    "attach": lambda p, volume, _: p.attach(volume),
+    "detach": lambda p, volume, _: p.detach(volume),
+    "grow": lambda p, volume, env: p.grow(volume, int(env["VOL_NEW_SIZE"])),
+    "setinfo": lambda p, volume, env: p.set_info(volume, env["VOL_METADATA"]),
+    "snapshot": lambda p, volume, env: p.snapshot(
+        volume, env["VOL_SNAPSHOT_NAME"], int(env["VOL_SNAPSHOT_SIZE"])
+    ),
+    "open": lambda p, volume, env: p.open(volume, env["VOL_OPEN_EXCLUSIVE"] == "True"),
+    "close": lambda p, volume, _: p.close(volume),
+}
+
+
+@pytest.mark.parametrize("action", sorted(CALLS))
+def test_environment_is_as_recorded_from_upstream(
+    write: Write, tmp_path: Path, action: str
+) -> None:
+    env = recorded()[action]
+    params = {key[5:].lower(): value for key, value in env.items() if key.startswith("EXTP_")}
+    volume = Volume(
+        name=env["VOL_NAME"],
+        uuid=env.get("VOL_UUID", ""),
+        cname=env.get("VOL_CNAME"),
+        size=int(env.get("VOL_SIZE", "32")),
+        access=params.pop("access"),
+        params={key: value for key, value in params.items() if key != "provider"},
+    )
+    script = dump(tmp_path, action)[action] + "; echo; echo kvm:x"
+    CALLS[action](write({action: script}), volume, env)
+    assert seen(tmp_path) | {"EXTP_PROVIDER": env["EXTP_PROVIDER"]} == env
+
+
+def test_every_script_was_recorded() -> None:
+    assert set(recorded()) == set(CALLS) == {*REQUIRED, *OPTIONAL} - {"verify"}
+
+
 def test_output_goes_to_a_log(write: Write, tmp_path: Path) -> None:
     write({"create": "echo to stdout; echo to stderr >&2"}).create(VOLUME)
     (log,) = (tmp_path / "var/log/ganeti/extstorage").iterdir()
