@@ -53,10 +53,10 @@ MAX_STARTS: Final = 3
 """Processes that may die before they said hello, before their job is given up."""
 
 WATCH_SECONDS: Final = 1.0
-"""How often processes without a connection are looked at."""
+"""How often it is looked whether the jobs' processes live, besides when a sign of death comes."""
 
 DEATH_CHECKS: Final = 40
-"""Times 25 ms to wait for a process to be gone after its connection closed."""
+"""Times 25 ms to look whether a process is gone after its connection closed."""
 
 DELETES_AT_ONCE: Final = 100
 
@@ -70,7 +70,6 @@ class Running:
     known: bool = False
     """A process was forked or has connected: a free livelock means it is dead."""
 
-    connected: bool = False
     starts: int = 0
     how: str = ""
 
@@ -216,12 +215,11 @@ class JobManager:
             raise JobLost(f"job {job_id} has ended")
         if entry is None:
             entry = self.running[job_id] = Running(job_id)
-        entry.pid, entry.known, entry.connected = pid, True, True
+        entry.pid, entry.known = pid, True
         return entry
 
     def detach(self, entry: Running) -> None:
         """Its connection closed: it died, or will connect again."""
-        entry.connected = False
         if self.running.get(entry.job_id) is entry:
             self._spawn(self._check_death(entry.job_id))
 
@@ -229,13 +227,13 @@ class JobManager:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             for entry in list(self.running.values()):
-                if entry.known and not entry.connected and not self._alive(entry.job_id):
+                if entry.known and not self._alive(entry.job_id):
                     await self._died(entry)
 
     async def _check_death(self, job_id: int) -> None:
         for _ in range(DEATH_CHECKS):
             entry = self.running.get(job_id)
-            if entry is None or entry.connected or not entry.known:
+            if entry is None or not entry.known:
                 return
             if not self._alive(job_id):
                 await self._died(entry)
@@ -249,6 +247,9 @@ class JobManager:
         """A job's process is gone: finish the job, start it again, or have it recovered."""
         job_id = entry.job_id
         entry.known = False
+        waiting = self._grants.get(job_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(JobLost(f"the process of job {job_id} died"))
         job = self.queue.get(job_id)
         if job.status == QUEUED and not job.cancel and job.process_id is None:
             if entry.starts >= MAX_STARTS:

@@ -106,10 +106,10 @@ class LuxiServer:
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass  # the client went away, or the daemon stops
         finally:
-            self._connections.discard(task)
             writer.close()
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
+            self._connections.discard(task)
 
     async def answer(self, data: bytes) -> bytes:
         """Return the reply to one request, both with all that can go wrong."""

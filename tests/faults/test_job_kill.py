@@ -21,6 +21,10 @@ ROUNDS = {
 """Whom to kill -> when, and at every how manieth request. After one request is before the next."""
 
 
+PIVOT = 2
+"""The step of MAKE that changes the configuration, when it is said to be a pivot."""
+
+
 def effects(master: Master) -> set[str]:
     folder = master.paths.root / "effects"
     return {path.name for path in folder.iterdir()} if folder.exists() else set()
@@ -83,3 +87,64 @@ def test_kill_at_every_request(master: Master, who: str) -> None:
         assert at > 15
     print(f"killed {who}: {dict(outcomes)}")
     assert not list((master.paths.run_dir / "livelocks").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_carried_on_past_the_pivot(master: Master) -> None:
+    """Killed before its pivot has ended a job is undone, after it it is carried through."""
+    outcomes: Counter[str] = Counter()
+    at = 1
+    while True:
+        master.set_fault(who="job", at=at, when="after")
+        status = check_definite(master, master.submit({**MAKE, "result": PIVOT}))
+        if status == "success":
+            clean(master)
+        if not master.fault_fired():
+            break
+        outcomes[status] += 1
+        at += 1
+    print(f"with a pivot: {dict(outcomes)}")
+    assert outcomes["error"] > 10
+    assert outcomes["success"] > 5
+
+
+def test_failure_past_the_pivot_says_what_is_left(master: Master) -> None:
+    job_id = master.submit({**MAKE, "result": PIVOT, "fail": True})
+    status, result, _log = master.wait(job_id)
+    assert status == "error"
+    assert result == [
+        "OpExecError",
+        ["step break: it was asked to break; it cannot be undone any more; still to do: break"],
+    ]
+    assert effects(master) == {"mark0", "mark1", "mark3"}
+    assert master.leftovers() == []
+    clean(master)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_recovery_that_is_killed_is_recovered(master: Master) -> None:
+    """Kill the job in its fourth step, then the process that undoes its work, at each request."""
+    at = 1
+    while True:
+        then = {"who": "job", "at": at, "when": "between"}
+        master.set_fault(who="job", at=18, when="between", then=then)
+        assert check_definite(master, master.submit(MAKE)) == "error"
+        if not master.fault_fired():
+            break
+        at += 1
+    assert at > 8
+
+
+def test_job_that_cannot_be_recovered_is_given_up(master: Master) -> None:
+    """Its recovery dies again and again: it ends with the reason, and its locks are free."""
+    fault = {"who": "job", "at": 3, "when": "after"}
+    for _ in range(2):
+        fault = {"who": "job", "at": 3, "when": "after", "then": fault}
+    master.set_fault(who="job", at=18, when="after", then=fault)
+    status, result, _log = master.wait(master.submit(MAKE))
+    assert status == "error"
+    assert "3 attempts to undo what it had begun died as well" in result[1][0]
+    assert master.leftovers() == []
+    assert master.wait(master.submit({**MAKE, "submit_jobs": "remove"}))[0] == "success"

@@ -87,6 +87,20 @@ def test_cancel_by_killing(master: Master) -> None:
     assert "Job canceled by request" in result[1][0]
 
 
+def test_death_of_a_waiting_job_is_noticed_at_once(master: Master) -> None:
+    """It does not take the lock it waits for to become free."""
+    holder = master.submit(hold("a"))
+    master.wait_status(holder, "running")
+    waiting = master.submit(quick("a"))
+    master.wait_status(waiting, "waiting")
+    with master.client() as client:
+        assert client.cancel_job(waiting, kill=True)[0]
+    assert master.wait(waiting)[0] == "canceled"
+    assert master.job(holder) == ["running"]
+    release(master)
+    assert master.wait(holder)[0] == "success"
+
+
 def test_urgent_job_goes_first(master: Master) -> None:
     first = master.submit(hold("a"))
     master.wait_status(first, "running")

@@ -3,7 +3,8 @@
 Loaded by the warm parent in place of the real operations. The file `fault.json` in the root
 directory, if any, says {"who": "job" | "master" | "parent", "at": N, "when": "before" | "between" |
 "after"}: whom to kill at a job process's N-th request to the master daemon: before it is sent,
-between sending it and reading the reply, or after the reply.
+between sending it and reading the reply, or after the reply. "then" holds the fault for the next
+process, and so on.
 """
 
 from __future__ import annotations
@@ -65,7 +66,10 @@ def _faulty_exchange(self: Channel, frame: bytes) -> bytes:
     _sent += 1
     if _sent != fault["at"]:
         return _exchange(self, frame)
-    FAULT.unlink()
+    if "then" in fault:
+        FAULT.write_text(json.dumps(fault["then"]))
+    else:
+        FAULT.unlink()
     if fault["when"] == "before":
         _kill(fault["who"])
     if fault["when"] == "between":
