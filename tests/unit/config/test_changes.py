@@ -25,6 +25,7 @@ from ganeti_kernel.errors import ConfigurationError, StoreError
 from ganeti_kernel.objects import ConfigView, Disk, Instance, Node, to_wire
 from ganeti_kernel.objects.secrets import SecretRules
 from ganeti_kernel.specs.store import Compare, Delete, Put, Store
+from ganeti_kernel.store.sqlite import SqliteStore
 
 
 def serials(view: ConfigView) -> dict[Ident, int]:
@@ -222,6 +223,21 @@ def test_foreign_writer_is_noticed(store: Store, writer: ConfigWriter) -> None:
     draft.replace_cluster(tags=[])
     with pytest.raises(ConfigConflict, match="somebody else"):
         writer.commit(draft.changes())
+
+
+def test_full_disk_changes_neither_store_nor_view(store: Store, writer: ConfigWriter) -> None:
+    assert isinstance(store, SqliteStore)
+    before = writer.view
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+    store._db.execute(f"PRAGMA max_page_count = {pages}")
+    draft = Draft(before)
+    draft.replace(inst(before), tags=["x" * 1000] * 50)
+    with pytest.raises(StoreError, match="disk is full"):
+        writer.commit(draft.changes())
+    assert writer.view is before
+    assert wire(load_view(store)[0]) == wire(before)
+    store._db.execute("PRAGMA max_page_count = 100000")
+    assert len(inst(writer.commit(draft.changes())).tags) == 50
 
 
 # -- refusals ----------------------------------------------------------------------------------
