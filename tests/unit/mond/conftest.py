@@ -38,7 +38,7 @@ class Answer:
 class Mond:
     """A ganeti-mond of its own root directory on a free port."""
 
-    def __init__(self, root: Path, *options: str) -> None:
+    def __init__(self, root: Path, *options: str, python: str = sys.executable) -> None:
         self.root = root
         for part in ("etc/ganeti", "var/lib/ganeti", "var/run/ganeti", "var/log/ganeti"):
             (root / part).mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ class Mond:
         }
         with open(self.log, "wb") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ganeti_kernel.daemons.mond", *words],
+                [python, "-m", "ganeti_kernel.daemons.mond", *words],
                 env=environment,
                 stdout=stream,
                 stderr=stream,
@@ -145,3 +145,9 @@ def shared_mond(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mond]:
         yield daemon
     finally:
         daemon.stop()
+
+
+@pytest.fixture
+def mond_class() -> type[Mond]:
+    """For tests that start daemons themselves."""
+    return Mond

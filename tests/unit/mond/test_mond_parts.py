@@ -27,9 +27,8 @@ SAMPLE = re.compile(
 
 
 def samples(data: Any, *fields: Field) -> list[str]:
-    return "".join(lines for _name, _head, lines in from_fields("my-box", fields, data)).split(
-        "\n"
-    )[:-1]
+    families = from_fields("my-box", fields, data)
+    return "".join(lines for _name, _head, lines in families).split("\n")[:-1]
 
 
 # -- metrics -----------------------------------------------------------------------------------
@@ -146,6 +145,7 @@ def test_settings() -> None:
     assert settings["drbd"].seconds(5) == 2.5
     assert settings["new"].seconds(7) == 7
     assert Setting(True, 1).seconds(5) == 0.5
+    nonsense: Any
     for nonsense in (None, [], "x", 3):
         assert parse_settings(nonsense) == {}
 
@@ -239,10 +239,12 @@ def test_any_head_is_a_request_or_refused(head: bytes) -> None:
     try:
         request, version = parse_head(head)
     except BadRequest as problem:
-        assert problem.answer.status[:3] in ("400", "405")
+        refused = problem.answer.status[:3]
     else:
         assert request.path.startswith("/")
         assert version in ("HTTP/1.0", "HTTP/1.1")
+        return
+    assert refused in ("400", "405")
 
 
 # -- samples -----------------------------------------------------------------------------------
