@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -12,14 +13,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from ganeti_hypervisors_kvm import KvmHypervisor, accel, processes, taps
+from ganeti_hypervisors_kvm import KvmHypervisor, accel, drives, processes, taps
 
 from ganeti_kernel.errors import HypervisorError
 from ganeti_kernel.objects import BlockDevice, Guest, GuestDisk
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.specs import PluginContext
 from ganeti_kernel.specs.hypervisor import Hypervisor
-from ganeti_kernel.testing.fakes import RecordingNics
+from ganeti_kernel.testing.fakes import FixedLookup, RecordingNics
 from ganeti_kernel.testing.hypervisor import NAME, HypervisorContract, make_guest
 
 QEMU = shutil.which("kvm") or shutil.which("qemu-system-x86_64") or ""
@@ -201,7 +202,7 @@ def test_qemu_takes_disks_of_every_type(
     shared: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(KvmHypervisor, "_is_shared", lambda *_: shared)
+    monkeypatch.setattr(drives, "is_shared", lambda *_: shared)
     disks = []
     for index in range(2):
         image = tmp_path / f"disk,{index}"
@@ -223,6 +224,33 @@ def test_qemu_takes_disks_of_every_type(
     (blocks,) = kvm._ask(NAME, ("query-block", {}))
     files = {item["inserted"]["file"] for item in blocks if item.get("inserted")}
     assert files >= {disk.device.path for disk in disks}
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_shared_disk_where_caches_cannot_be_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direct: bool
+) -> None:
+    """File systems in memory refuse direct I/O."""
+    image = tmp_path / "disk"
+    image.write_bytes(bytes(1 << 20))
+    device = BlockDevice(path=str(image))
+    disk = GuestDisk(uuid="c1", index=0, dev_type="ext", logical_id=[], size=1, device=device)
+    really_open = os.open
+
+    def pretend(path: str, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_DIRECT and not direct:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return really_open(path, flags & ~os.O_DIRECT, mode)
+
+    monkeypatch.setattr(os, "open", pretend)
+    context = PluginContext(paths=Paths(tmp_path), plugins=FixedLookup())
+    assert drives.drive(context, disk).shared == direct
+
+
+def test_nobody_knows_a_disk_of_a_template_that_is_gone(tmp_path: Path) -> None:
+    disk = GuestDisk(uuid="c1", index=0, dev_type="gone", logical_id=[], size=1)
+    assert drives.is_shared(PluginContext(paths=Paths(tmp_path), plugins=FixedLookup()), disk)
+    assert not drives.is_shared(PluginContext(paths=Paths(tmp_path)), disk)
 
 
 @pytest.mark.parametrize("nic_type", ["paravirtual", "e1000", "ne2k_isa", "rtl8139", "i82551"])

@@ -113,6 +113,19 @@ def test_parameters_become_options(params: dict[str, Any], option: str, value: s
     assert value in after(line(**params), option)
 
 
+def test_newer_qemu_is_told_otherwise_whom_to_run_as() -> None:
+    params = {
+        **DEFAULTS,
+        "security_model": "user",
+        "security_domain": "vm",
+        "use_chroot": True,
+    }
+    guest = Guest(name="inst1", uuid=UUID, hypervisor="kvm", hvparams=params)
+    words = command.build(Machine(guest, "tcg", FILES, run_with=True))
+    assert after(words, "-run-with") == ["user=vm", "chroot=/run/chroot"]
+    assert "-runas" not in words
+
+
 def test_extra_arguments_are_read_as_by_a_shell() -> None:
     words = line(kvm_extra="-foo 'a b' -bar")
     assert words[words.index("-foo") :][:3] == ["-foo", "a b", "-bar"]

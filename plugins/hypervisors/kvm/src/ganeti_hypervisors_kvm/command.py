@@ -72,6 +72,8 @@ class Machine:
     drives: Sequence[Drive] = ()
     interfaces: Sequence[Interface] = ()
     vnc_port: int | None = None
+    run_with: bool = False
+    """QEMU takes `-run-with user=` instead of `-runas` (from 9.1 on)."""
 
 
 class _Slots:
@@ -334,7 +336,10 @@ def _frontend(kind: str, name: str, number: int, slots: _Slots) -> str | None:
 
 def _identity(machine: Machine) -> Iterator[str]:
     params = machine.guest.hvparams
+    user, chroot = ("-run-with", "-run-with") if machine.run_with else ("-runas", "-chroot")
     if params.get("security_model") == "user":
-        yield from ("-runas", str(params["security_domain"]))
+        name = str(params["security_domain"])
+        yield from (user, f"user={name}" if machine.run_with else name)
     if params.get("use_chroot"):
-        yield from ("-chroot", str(machine.files.chroot))
+        path = machine.files.chroot
+        yield from (chroot, f"chroot={escape(path)}" if machine.run_with else str(path))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
-import stat
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from ganeti_hypervisors_kvm import (
     accel,
     checks,
     command,
+    drives,
     processes,
     program,
     qmp,
@@ -24,8 +24,8 @@ from ganeti_hypervisors_kvm import (
 )
 from ganeti_hypervisors_kvm.parameters import PARAMETERS
 from ganeti_hypervisors_kvm.rundir import RunDir
-from ganeti_kernel.errors import CommandError, HypervisorError, PluginError
-from ganeti_kernel.objects import Guest, GuestDisk
+from ganeti_kernel.errors import CommandError, HypervisorError
+from ganeti_kernel.objects import Guest
 from ganeti_kernel.plugins import process
 from ganeti_kernel.specs import Description, PluginContext, hookimpl, host
 from ganeti_kernel.specs.hypervisor import Console, Hypervisor, InstanceState, NodeResources
@@ -33,8 +33,8 @@ from ganeti_kernel.specs.hypervisor import Console, Hypervisor, InstanceState, N
 log = logging.getLogger(__name__)
 
 MIB: Final = 1 << 20
-START_TIMEOUT: Final = 60.0
-"""Seconds until QEMU has opened everything and put itself into the background."""
+START_TIMEOUT: Final = 300.0
+"""Seconds until QEMU has opened everything (huge pages take long) and is in the background."""
 
 BALLOON_TIMEOUT: Final = 1.0
 POWERDOWN_EVERY: Final = 5.0
@@ -168,9 +168,10 @@ class KvmHypervisor(Hypervisor):
             guest=guest,
             accel=self._accel(params),
             files=self._command_files(guest),
-            drives=[self._drive(disk) for disk in guest.disks],
+            drives=[drives.drive(self.context, disk) for disk in guest.disks],
             interfaces=self._connect(guest),
             vnc_port=guest.network_port,
+            run_with=program.at_least(str(params["kvm_path"]), 9, 1),
         )
         argv = command.build(machine)
         self._files.save(guest, argv)
@@ -198,36 +199,6 @@ class KvmHypervisor(Hypervisor):
             agent=files.control(name, "qga"),
             chroot=files.chroot(name),
         )
-
-    def _drive(self, disk: GuestDisk) -> command.Drive:
-        """What QEMU opens: a URI the storage offers for it, else the device or file."""
-        uri = disk.device.uris.get("kvm")
-        path = disk.device.path
-        if uri is not None:
-            path = uri.removeprefix("file:") if uri.startswith("file:") else None
-        if path is None and uri is None:
-            raise HypervisorError(
-                f"disk {disk.index} of {disk.instance} is not active: it has no device; activate it"
-            )
-        block = False
-        if path is not None:
-            try:
-                block = stat.S_ISBLK(Path(path).stat().st_mode)
-            except OSError as error:
-                raise HypervisorError(
-                    f"disk {disk.index} of {disk.instance}: {path}: {error.strerror}"
-                ) from error
-        return command.Drive(disk, path, uri, block, self._is_shared(disk))
-
-    def _is_shared(self, disk: GuestDisk) -> bool:
-        """Ask the disk's template; without it nothing is known, and caching would be a risk."""
-        if self.context.plugins is None:
-            return False
-        try:
-            template = self.context.plugins.get("disk_template", disk.dev_type)
-        except PluginError:
-            return True
-        return "shared" in template.describe().features
 
     def _connect(self, guest: Guest) -> list[command.Interface]:
         """Make and connect the taps; without privileges QEMU's own network takes their place."""

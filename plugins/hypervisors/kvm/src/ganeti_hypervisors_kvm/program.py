@@ -33,6 +33,11 @@ def _version(path: str, _changed: int) -> str:
     return found[1]
 
 
+def at_least(path: str, *wanted: int) -> bool:
+    """Say whether this QEMU is of a version or a later one."""
+    return tuple(int(part) for part in version(path).split(".")) >= wanted
+
+
 def machines(path: str) -> frozenset[str]:
     """Return the names that `machine_version` can have."""
     lines = _output(path, "-machine", "help").splitlines()
