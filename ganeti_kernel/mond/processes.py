@@ -41,6 +41,9 @@ def fork(serve: Callable[[socket.socket], object], *, verbose: bool) -> tuple[in
     """Fork a process that runs `serve(its end of a socket pair)` and ends.
 
     `verbose` keeps its standard error. Returns its process id and our end.
+
+    The daemon's only other threads are libuv's for name look-ups: they hold no lock that the
+    process could want, and libuv and malloc mend themselves after a fork.
     """
     ours, theirs = socket.socketpair()
     parent = os.getpid()

@@ -71,7 +71,7 @@ def test_all_that_should_run_runs(node: Node) -> None:
 
 def test_a_missing_daemon_is_named(node: Node) -> None:
     node.ssconf(cluster_name="c", master_node=NODE, master_candidates=NODE)
-    node.runs("ganeti-noded", "ganeti-mond", "ganeti-confd", "ganeti-rapi")
+    node.runs("ganeti-noded", "ganeti-mond", "ganeti-confd")
     data = node.collector.collect()
     assert data["status"] == {"code": 4, "message": "\nganeti-masterd does not run"}
 
