@@ -69,9 +69,13 @@ class Candidates:
         """Return the fingerprints; an unreadable list allows nobody."""
         seen = (_signature(self._list), _signature(self._bootstrap))
         if seen != self._seen:
-            found = parse_candidates(_read(self._list))
-            if not found:
-                found = parse_candidates("=" + _read(self._bootstrap).strip())
+            try:
+                found = parse_candidates(_read(self._list))
+                if not found:
+                    found = parse_candidates("=" + _read(self._bootstrap).strip())
+            except OSError as error:
+                log.error("cannot read %s: %s; no caller is accepted", error.filename, error)
+                found = frozenset()
             self._seen, self._allowed = seen, found
         return self._allowed
 
@@ -137,9 +141,6 @@ def _read(path: Path) -> str:
         with path.open("rb") as file:
             return file.read(MAX_SSCONF_BYTES).decode("ascii", "replace")
     except FileNotFoundError:
-        return ""
-    except OSError as error:
-        log.error("cannot read %s: %s; no caller is accepted", path, error.strerror)
         return ""
 
 

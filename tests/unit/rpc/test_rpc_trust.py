@@ -226,6 +226,13 @@ def test_a_fresh_node_takes_the_fingerprint_of_its_setup(place: Any) -> None:
     assert candidates.allowed() == {master}
 
 
+def test_a_list_that_cannot_be_read_admits_nobody(place: Any) -> None:
+    own = place.identity(NODE, candidate=False)
+    trust.bootstrap_file(own).write_text(trust.own_fingerprint(own))
+    own.ssconf(trust.CANDIDATES_KEY).mkdir()
+    assert trust.Candidates(own).allowed() == frozenset()
+
+
 def test_lines_that_are_no_fingerprints_admit_nobody() -> None:
     assert trust.parse_candidates("uuid=\nuuid=AB:CD\ngarbage\n=\n") == frozenset()
 
