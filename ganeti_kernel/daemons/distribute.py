@@ -12,7 +12,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from ganeti_kernel.config import datafile
 from ganeti_kernel.config.ssconf import is_candidate, ssconf_values, write_ssconf
 from ganeti_kernel.errors import GenericError
 from ganeti_kernel.jobs.configuration import SharedConfig
@@ -70,9 +69,9 @@ class Distributor:
         while True:
             await self._local.wait()
             self._local.clear()
-            view = self._config.view
+            view, text = self._config.view, self._config.text()
             try:
-                await asyncio.to_thread(_write_files, self._paths, view)
+                await asyncio.to_thread(_write_files, self._paths, view, text)
             except (OSError, GenericError) as error:  # a full disk: the store has it all the same
                 log.error("cannot write the configuration's files: %s", error)
                 await asyncio.sleep(RETRY_SECONDS[0])
@@ -91,12 +90,12 @@ class Distributor:
                     await self._remote.wait()
             fresh = self._remote.is_set()
             self._remote.clear()
-            view = self._config.view
+            view, text = self._config.view, self._config.text()
             only = None if fresh else set(self._failed)
-            self._failed = await self._tell(view, only)
+            self._failed = await self._tell(view, text, only)
             pause = RETRY_SECONDS[0] if fresh else min(longest, pause * 2)
 
-    async def _tell(self, view: ConfigView, only: set[str] | None) -> dict[str, str]:
+    async def _tell(self, view: ConfigView, text: bytes, only: set[str] | None) -> dict[str, str]:
         """Tell nodes (all, or `only` these); returns those that failed with the reason."""
         nodes = [
             node
@@ -109,7 +108,7 @@ class Distributor:
         failed: dict[str, str] = {}
         for targets, name, args in (
             (nodes, "ssconf_write", {"values": ssconf_values(view)}),
-            (candidates, "config_write", {"content": datafile.dump(view).decode()}),
+            (candidates, "config_write", {"content": text.decode()}),
         ):
             if not targets:
                 continue
@@ -124,6 +123,6 @@ class Distributor:
         return failed
 
 
-def _write_files(paths: Paths, view: ConfigView) -> None:
-    write_durably(paths.config_file, datafile.dump(view), CONFIG_MODE)
+def _write_files(paths: Paths, view: ConfigView, text: bytes) -> None:
+    write_durably(paths.config_file, text, CONFIG_MODE)
     write_ssconf(paths, ssconf_values(view))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,7 @@ from ganeti_kernel.config.writer import ConfigWriter
 from ganeti_kernel.errors import ConfigurationError
 from ganeti_kernel.jobs.commit import Committer
 from ganeti_kernel.objects import ConfigView, from_wire, to_wire
+from ganeti_kernel.objects.document import TABLES
 from ganeti_kernel.specs.store import Change as StoreChange
 
 HISTORY: Final = 256
@@ -38,6 +39,41 @@ class ViewReply(msgspec.Struct, frozen=True, kw_only=True):
     changed: list[tuple[str, str, dict[str, Any] | None]] = []
 
 
+class _Version(NamedTuple):
+    """A configuration that was, and what the change to it touched."""
+
+    serial: int
+    mtime: float
+    idents: tuple[Ident, ...]
+
+
+class Text:
+    """`config.data` of one view after the other; only objects that changed are encoded anew."""
+
+    def __init__(self) -> None:
+        self._view: ConfigView | None = None
+        self._text = b""
+        self._pieces: dict[Ident, tuple[Any, msgspec.Raw]] = {}
+
+    def of(self, view: ConfigView) -> bytes:
+        """What `datafile.dump` gives."""
+        if self._view is view:
+            return self._text
+        pieces: dict[Ident, tuple[Any, msgspec.Raw]] = {}
+        tree: dict[str, Any] = {name: {} for name in TABLES}
+        for table, uuid, value in view.objects():
+            old = self._pieces.get((table, uuid))
+            if old is None or old[0] is not value:
+                old = (value, msgspec.Raw(msgspec.json.encode(to_wire(value))))
+            pieces[table, uuid] = old
+            tree[table][uuid] = old[1]
+        head = {"version": view.version, "cluster": to_wire(view.cluster)}
+        tail = {"ctime": view.ctime, "mtime": view.mtime, "serial_no": view.serial_no}
+        self._view, self._pieces = view, pieces
+        self._text = msgspec.json.encode(head | tree | tail) + b"\n"
+        return self._text
+
+
 class SharedConfig:
     """The newest configuration and its recent history."""
 
@@ -45,12 +81,20 @@ class SharedConfig:
         self._writer = writer
         self._committer = committer
         self._turn = asyncio.Lock()
-        self._history: deque[tuple[int, list[Ident]]] = deque(maxlen=HISTORY)
+        self._text = Text()
+        view = writer.view
+        self._history: deque[_Version] = deque(
+            [_Version(view.serial_no, view.mtime, ())], maxlen=HISTORY
+        )
         self.listeners: list[Callable[[], object]] = []
 
     @property
     def view(self) -> ConfigView:
         return self._writer.view
+
+    def text(self) -> bytes:
+        """The newest configuration as `config.data`."""
+        return self._text.of(self.view)
 
     async def change(
         self,
@@ -77,19 +121,22 @@ class SharedConfig:
                 return serial
             self._writer.accept(prepared, revision)
             deleted = [change.ident for change in changes if change.value is None]
-            self._history.append((serial, [*prepared.serials, *deleted]))
+            idents = (*prepared.serials, *deleted)
+            self._history.append(_Version(serial, self.view.mtime, idents))
         for listener in self.listeners:
             listener()
         return serial
 
-    def since(self, serial: int) -> ViewReply:
-        """What a reader needs that has configuration `serial` (0: none)."""
+    def since(self, serial: int, mtime: float) -> ViewReply:
+        """What a reader needs that has the configuration of this serial number and time (0: none).
+
+        The time tells a configuration that was put in place of another one apart from it.
+        """
         view = self.view
-        known = self._history and self._history[0][0] <= serial + 1
-        if serial != view.serial_no and not known:
-            whole = msgspec.Raw(datafile.dump(view))
+        if not any(item.serial == serial and item.mtime == mtime for item in self._history):
+            whole = msgspec.Raw(self.text())
             return ViewReply(serial_no=view.serial_no, mtime=view.mtime, whole=whole)
-        idents = {ident for number, idents in self._history if number > serial for ident in idents}
+        idents = {ident for item in self._history if item.serial > serial for ident in item.idents}
         changed: list[tuple[str, str, dict[str, Any] | None]] = []
         for ident in sorted(idents):
             value = lookup(view, ident)

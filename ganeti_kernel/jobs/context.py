@@ -31,12 +31,15 @@ class MasterReservations:
 class ProcessContext:
     """JobContext of one job process; `op_index` is the opcode that is being executed."""
 
-    def __init__(self, job_id: int, channel: Channel, nodes: NodeCalls) -> None:
+    def __init__(
+        self, job_id: int, channel: Channel, nodes: NodeCalls, view: ConfigView | None = None
+    ) -> None:
+        """`view`: some earlier configuration; only what changed since is asked for."""
         self._job_id = job_id
         self._channel = channel
         self._nodes = nodes
         self._reservations = MasterReservations(channel)
-        self._view: ConfigView | None = None
+        self._view = view
         self._stale = True
         self.op_index = 0
         self.secrets: Mapping[str, Any] = {}
@@ -56,8 +59,10 @@ class ProcessContext:
     @property
     def view(self) -> ConfigView:
         if self._view is None or self._stale:
-            since = self._view.serial_no if self._view is not None else 0
-            reply = msgspec.json.decode(self._channel.call_raw("view", since=since), type=ViewReply)
+            old = self._view
+            since, mtime = (old.serial_no, old.mtime) if old is not None else (0, 0.0)
+            text = self._channel.call_raw("view", since=since, mtime=mtime)
+            reply = msgspec.json.decode(text, type=ViewReply)
             self._view = advance(self._view, reply)
             self._stale = False
         return self._view

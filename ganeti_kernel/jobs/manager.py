@@ -185,7 +185,10 @@ class JobManager:
             job = self.queue.jobs.get(job_id)
             if job is not None and job.status == QUEUED and job_id not in self.running:
                 self.running[job_id] = Running(job_id)
-                self.fork(JobStart(job_id))
+                self._fork(job_id)
+
+    def _fork(self, job_id: int, recover: bool = False, reason: str = "") -> None:
+        self.fork(JobStart(job_id, recover, reason, self.config.view.serial_no))
 
     # -- events of processes -------------------------------------------------------------------
 
@@ -256,7 +259,7 @@ class JobManager:
                 text = f"its process died {entry.starts} times before it began ({entry.how})"
                 await self._end(job_id, ERROR, OpExecError(text))
             else:
-                self.fork(JobStart(job_id))
+                self._fork(job_id)
         else:
             await self._recover(job_id, f"its process died ({entry.how or 'killed'})")
 
@@ -275,7 +278,7 @@ class JobManager:
                 old, recoveries=old.recoveries + 1, process_id=None
             ),
         )
-        self.fork(JobStart(job_id, recover=True, reason=reason))
+        self._fork(job_id, recover=True, reason=reason)
 
     # -- ends ----------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from ganeti_kernel.jobs.journal import (
 from ganeti_kernel.jobs.opcodes import decode_opcode
 from ganeti_kernel.jobs.operation import OPERATIONS, STEPS, NodeCalls, Operation, Step
 from ganeti_kernel.jobs.patience import patiently
+from ganeti_kernel.objects import ConfigView
 from ganeti_kernel.paths import Paths
 
 log = logging.getLogger(__name__)
@@ -41,15 +42,24 @@ LOCK_ROUNDS: Final = 10
 
 
 class JobStart(msgspec.Struct, frozen=True):
-    """What a job process is started with. `recover`: its predecessor died, for this `reason`."""
+    """What a job process is started with. `recover`: its predecessor died, for this `reason`.
+
+    `serial` is that of the newest configuration.
+    """
 
     job: int
     recover: bool = False
     reason: str = ""
+    serial: int = 0
 
 
-def run_job(start: JobStart, paths: Paths, factory: Callable[[Paths], NodeCalls]) -> int:
-    """Run a job to its end; returns the process's exit code."""
+def run_job(
+    start: JobStart,
+    paths: Paths,
+    factory: Callable[[Paths], NodeCalls],
+    view: ConfigView | None = None,
+) -> int:
+    """Run a job to its end; returns the process's exit code. `view`: an earlier configuration."""
     _log_to_file(paths)
     channel = Channel(paths.job_socket, start.job)
     nodes = factory(paths)
@@ -57,7 +67,7 @@ def run_job(start: JobStart, paths: Paths, factory: Callable[[Paths], NodeCalls]
         hello = channel.hello()
         if hasattr(nodes, "epoch"):
             nodes.epoch = hello["epoch"]
-        runner = JobRunner(channel, nodes, hello)
+        runner = JobRunner(channel, nodes, hello, view)
         runner.run(start.reason if start.recover else None)
     except JobLost as error:
         log.error("job %d: %s", start.job, error)
@@ -77,12 +87,18 @@ class OpFailed(Exception):
 class JobRunner:
     """Runs one job over one channel."""
 
-    def __init__(self, channel: Channel, nodes: NodeCalls, hello: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        nodes: NodeCalls,
+        hello: Mapping[str, Any],
+        view: ConfigView | None = None,
+    ) -> None:
         self._channel = channel
         self._job = msgspec.convert(hello["job"], Job)
         self._journal = msgspec.convert(hello["journal"], list[Entry])
         self._secrets = dict(msgspec.convert(hello["secrets"], list[tuple[int, dict[str, Any]]]))
-        self._context = ProcessContext(self._job.id, channel, nodes)
+        self._context = ProcessContext(self._job.id, channel, nodes, view)
 
     def run(self, lost: str | None = None) -> None:
         """Run what has not ended. `lost`: why the predecessor of this process ended."""

@@ -195,7 +195,7 @@ class JobServer:
             locks = msgspec.convert(args["locks"], list[Lock])
             return await self._manager.acquire(job_id, int(args["op"]), locks)
         if request.method == "view":
-            return self._config.since(int(args["since"]))
+            return self._config.since(int(args["since"]), float(args["mtime"]))
         handler = self._numbered.get(request.method)
         if handler is None or request.seq is None:
             raise ParameterError(f"there is no request {request.method!r} of this form")

@@ -25,12 +25,19 @@ from typing import Any, Final
 
 import msgspec
 
+from ganeti_kernel.config import datafile
+from ganeti_kernel.errors import GenericError
+from ganeti_kernel.jobs.configuration import HISTORY
 from ganeti_kernel.jobs.livelock import livelock_path, take
 from ganeti_kernel.jobs.runner import JobStart, run_job
+from ganeti_kernel.objects import ConfigView
 from ganeti_kernel.paths import Paths
 
 HELD_RETRIES: Final = 50
 """Times 10 ms to wait for a dead process's lock to go before a fork."""
+
+MAX_BEHIND: Final = HISTORY // 2
+"""Serial numbers that the configuration kept here may be behind the newest."""
 
 
 class WarmSpec(msgspec.Struct, frozen=True):
@@ -58,13 +65,14 @@ class WarmParent:
         for module in spec.imports:
             importlib.import_module(module)
         self._factory = load_factory(spec.node_calls)
+        self._view: ConfigView | None = None
+        self._look_at_configuration()
 
     def serve(self) -> None:
         """Fork on request until the master daemon's end of the line closes."""
         wake_reader, wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake_writer)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        gc.freeze()  # children share these objects; the collector would copy their pages
         self._tell({"event": "ready"})
         rest = b""
         with selectors.DefaultSelector() as selector:
@@ -83,7 +91,16 @@ class WarmParent:
                     for line in lines:
                         self._start(msgspec.json.decode(line, type=JobStart))
 
+    def _look_at_configuration(self) -> None:
+        """Read this node's copy, so that job processes need to ask only for what changed since."""
+        with contextlib.suppress(GenericError):  # they ask for the whole then
+            self._view = datafile.load(self._paths.config_file)
+        gc.collect()
+        gc.freeze()  # children share these objects; the collector would copy their pages
+
     def _start(self, start: JobStart) -> None:
+        if self._view is None or start.serial - self._view.serial_no > MAX_BEHIND:
+            self._look_at_configuration()
         path = livelock_path(self._paths, start.job)
         lock = take(path)
         attempts = 0
@@ -110,7 +127,7 @@ class WarmParent:
             self._line.close()
             os.setsid()
             os.set_inheritable(lock, False)
-            code = run_job(start, self._paths, self._factory)
+            code = run_job(start, self._paths, self._factory, self._view)
         except BaseException:  # nothing may get back into the parent's loop
             traceback.print_exc()
         finally:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from ganeti_kernel.config import datafile
 from ganeti_kernel.config.bootstrap import initial_view
 from ganeti_kernel.config.ssconf import read_ssconf
 from ganeti_kernel.daemons import distribute
@@ -27,6 +28,9 @@ class FakeConfig:
     def __init__(self, view: ConfigView) -> None:
         self.view = view
         self.listeners: list[Callable[[], object]] = []
+
+    def text(self) -> bytes:
+        return datafile.dump(self.view)
 
     def change(self, **cluster: Any) -> int:
         fields = {name: getattr(self.view, name) for name in ("nodes", "nodegroups")}

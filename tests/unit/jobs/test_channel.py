@@ -12,14 +12,15 @@ from typing import Any
 import msgspec
 import pytest
 
+from ganeti_kernel.config import datafile
 from ganeti_kernel.config.bootstrap import initial_view, store_view
-from ganeti_kernel.config.changes import Draft
+from ganeti_kernel.config.changes import Draft, apply
 from ganeti_kernel.config.reservations import Reservations
 from ganeti_kernel.config.writer import ConfigWriter
 from ganeti_kernel.errors import GenericError, decode_error
 from ganeti_kernel.jobs.channel import HEADER, Channel, Reply, Request, encode_frame
 from ganeti_kernel.jobs.commit import Committer
-from ganeti_kernel.jobs.configuration import SharedConfig, ViewReply, advance
+from ganeti_kernel.jobs.configuration import SharedConfig, Text, ViewReply, advance
 from ganeti_kernel.jobs.journal import Begun
 from ganeti_kernel.jobs.livelock import livelock_path, take
 from ganeti_kernel.jobs.manager import JobManager
@@ -139,7 +140,7 @@ def test_configuration_changes_and_conflicts(root: Path) -> None:
     async def body() -> None:
         async with master(root) as line:
             await line.ask("hello", job=1, pid=os.getpid())
-            whole = await line.ask("view", since=0)
+            whole = await line.ask("view", since=0, mtime=0)
             assert whole["whole"]["cluster"]["cluster_name"] == "c.example.com"
             cluster = whole["whole"]["cluster"]
             change = {
@@ -152,7 +153,7 @@ def test_configuration_changes_and_conflicts(root: Path) -> None:
             assert serial == whole["serial_no"] + 1
             assert await line.ask("config", 1, changes=[change]) == serial, "done once"
             assert await line.ask("config", 2, changes=[change]) is None, "a conflict"
-            delta = await line.ask("view", since=whole["serial_no"])
+            delta = await line.ask("view", since=whole["serial_no"], mtime=whole["mtime"])
             assert [item[0] for item in delta["changed"]] == ["cluster"]
             assert line.manager.config.view.cluster.tags == ["new"]
 
@@ -163,7 +164,7 @@ def test_bad_requests_end_in_an_error_that_names_them(root: Path) -> None:
     async def body() -> None:
         async with master(root) as line:
             with pytest.raises(GenericError, match="say hello first"):
-                await line.ask("view", since=0)
+                await line.ask("view", since=0, mtime=0)
             with pytest.raises(GenericError, match="Job 99 not found"):
                 await line.ask("hello", job=99, pid=1)
             await line.ask("hello", job=1, pid=os.getpid())
@@ -190,18 +191,36 @@ def test_view_follows_changes(root: Path) -> None:
     async def body() -> None:
         async with master(root) as line:
             config = line.manager.config
-            reader = advance(None, recoded(config.since(0)))
+            reader = advance(None, recoded(config.since(0, 0)))
             for number in range(3):
                 cluster = msgspec.structs.replace(config.view.cluster, tags=[f"t{number}"])
                 draft = Draft(config.view)
                 draft.put(cluster)
                 await config.change(draft.changes())
-            reader = advance(reader, recoded(config.since(reader.serial_no)))
-            fresh = advance(None, recoded(config.since(0)))
+            reader = advance(reader, recoded(config.since(reader.serial_no, reader.mtime)))
+            fresh = advance(None, recoded(config.since(0, 0)))
             assert reader.cluster == fresh.cluster == config.view.cluster
             assert reader.serial_no == config.view.serial_no
+            stranger = config.since(reader.serial_no, reader.mtime + 1)
+            assert advance(None, recoded(stranger)).cluster == fresh.cluster, "gets the whole"
 
     asyncio.run(body())
+
+
+def test_text_is_config_data() -> None:
+    """Byte for byte what the data file's writer gives, on a recorded configuration and after."""
+    text = Text()
+    folder = Path(__file__).parents[2] / "data" / "upstream" / "config"
+    view = datafile.parse((folder / "config.data.rich1.json").read_bytes())
+    plain = apply(view, {})  # without the file's own text
+    assert text.of(plain) == datafile.dump(plain)
+    uuid, instance = next(iter(plain.instances.items()))
+    changed = apply(
+        plain, {("instances", uuid): msgspec.structs.replace(instance, os="x")}, serial_no=99
+    )
+    assert text.of(changed) == datafile.dump(changed)
+    removed = apply(changed, {("instances", uuid): None})
+    assert text.of(removed) == text.of(removed) == datafile.dump(removed)
 
 
 def recoded(reply: ViewReply) -> ViewReply:
