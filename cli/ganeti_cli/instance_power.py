@@ -32,9 +32,9 @@ _NODE_FIELDS = {"": ("pinst_list", "sinst_list"), "-pri": ("pinst_list",), "-sec
 def choose_options(function: Any) -> Any:
     """Add the options that choose instances, and --force-multiple."""
     for flag, (mode, text) in reversed(_CHOICES.items()):
-        function = click.option(
-            flag, "multi_mode", flag_value=mode, default=mode == "instances", help=text
-        )(function)
+        function = click.option(flag, "multi_mode", flag_value=mode, default=None, help=text)(
+            function
+        )
     return click.option(
         "--force-multiple", "force_multi", is_flag=True, help="Do not ask for several instances."
     )(function)
@@ -66,9 +66,10 @@ def _column(client: Any, what: str, fields: list[str], test: Any) -> list[Any]:
 
 def run_on_chosen(names: Sequence[str], make: Any, verb: str, given: Mapping[str, Any]) -> int:
     """Run an opcode for each chosen instance; several ask first unless forced."""
+    mode = given["multi_mode"] or "instances"
     with master.connect() as client:
-        targets = chosen(client, given["multi_mode"], names)
-    several = given["multi_mode"] != "instances"
+        targets = chosen(client, mode, names)
+    several = mode != "instances"
     if several and targets and not given["force_multi"]:
         click.echo(f"The following {len(targets)} instances will be {verb}:")
         click.echo("\n".join(f"  {name}" for name in targets))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -32,9 +33,9 @@ def read_ssconf(paths: Paths, key: str) -> str | None:
 class MasterClient(Client):
     """A connection whose failure says what this node is, not only that nobody answered."""
 
-    def call(self, method: str, args: Sequence[Any] = ()) -> Any:
+    def _connect(self) -> socket.socket:
         try:
-            return super().call(method, args)
+            return super()._connect()
         except errors.LuxiError:
             paths = Paths.from_environment()
             if read_ssconf(paths, "cluster_name") is None:
@@ -46,10 +47,7 @@ class MasterClient(Client):
 
 
 def connect(paths: Paths | None = None, *, query: bool = False) -> MasterClient:
-    """Return a client of the master daemon; it connects with its first call.
-
-    Calls raise NotCluster, NotMaster or LuxiError, each saying what to do.
-    """
+    """Connect to the master daemon; raises NotCluster, NotMaster or LuxiError with what to do."""
     paths = paths or Paths.from_environment()
     if query and not os.environ.get(SOCKET_VARIABLE):
         return MasterClient(paths.query_socket)

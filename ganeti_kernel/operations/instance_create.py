@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from ganeti_kernel.errors import ECODE_INVAL, ECODE_NOENT, ECODE_STATE
+from ganeti_kernel.errors import ECODE_INVAL, ECODE_NOENT, ECODE_STATE, UnitParseError
 from ganeti_kernel.jobs.opcodes import OpInstanceCreate
 from ganeti_kernel.jobs.operation import (
     JobContext,
@@ -21,7 +22,7 @@ from ganeti_kernel.jobs.operation import (
     step,
 )
 from ganeti_kernel.objects import Disk, Guest, Instance, Nic, Node
-from ganeti_kernel.objects.params import BE_DEFAULTS
+from ganeti_kernel.objects.params import BE_DEFAULTS, os_base
 from ganeti_kernel.operations import disks as disk_steps
 from ganeti_kernel.operations import facts, finding, ipolicy, nics
 from ganeti_kernel.operations.guests import build_guest
@@ -48,7 +49,7 @@ def check_beparams(given: Mapping[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     values = dict(given)
     if "memory" in values:
-        memory = values.pop("memory")
+        memory = _memory(values.pop("memory"))
         values = {"maxmem": memory, "minmem": memory} | values
     for key, value in values.items():
         if key not in BE_DEFAULTS:
@@ -66,6 +67,13 @@ def check_beparams(given: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(out[key], bool) and out[key] < 1:
             finding.refuse(f"backend parameter '{key}' must be at least 1")
     return out
+
+
+def _memory(value: Any) -> int:
+    try:
+        return parse_size(value)
+    except UnitParseError as error:
+        finding.refuse(f"backend parameter 'memory': {error}")
 
 
 def _yes(value: Any) -> bool:
@@ -166,9 +174,12 @@ class InstanceCreate(Operation[OpInstanceCreate]):
             finding.refuse("No guest OS or OS image specified")
         if op.no_install:
             return
-        osparams = self._all_osparams()
+        public, private = self._osparams()
         problems = self.context.nodes.call(
-            self.node, "os_check", name=op.os_type, osparams=osparams
+            self.node,
+            "os_check",
+            name=op.os_type,
+            osparams={**public, **private, **self.context.secrets},
         )
         if problems:
             finding.refuse(
@@ -177,17 +188,16 @@ class InstanceCreate(Operation[OpInstanceCreate]):
                 ECODE_INVAL,
             )
 
-    def _all_osparams(self) -> dict[str, Any]:
-        """Public, private and secret parameters, filled in, as the scripts get them."""
+    def _osparams(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Public and private parameters as the scripts get them, without the secret ones."""
         op, cluster = self.op, self.context.view.cluster
-        private, secret = op.osparams_private or {}, op.osparams_secret or {}
-        for layer, above in ((private, op.osparams), (secret, {**op.osparams, **private})):
+        own, secret = op.osparams_private or {}, self.context.secrets
+        for layer, above in ((own, op.osparams), (secret, {**op.osparams, **own})):
             twice = sorted(set(layer) & set(above))
             if twice:
                 finding.refuse(f"OS parameter '{twice[0]}' is given twice with unlike secrecy")
-        filled = self.context.view.fill_os(self._bare_instance())
-        known = cluster.osparams_private_cluster.get((op.os_type or "").partition("+")[0], {})
-        return {**filled, **known, **private, **secret}
+        known = cluster.osparams_private_cluster.get(os_base(op.os_type or ""), {})
+        return self.context.view.fill_os(self._bare_instance()), {**known, **own}
 
     def _bare_instance(self) -> Instance:
         return Instance(uuid="", os=self.op.os_type or "", osparams=self.op.osparams)
@@ -288,7 +298,10 @@ class InstanceCreate(Operation[OpInstanceCreate]):
 
     def plan(self) -> Sequence[StepPlan]:
         op, view = self.op, self.context.view
-        guest = build_guest(view, self.inst, self.disks)
+        # The configuration's own times are set with the commit, after the guest is described.
+        now = time.time()
+        timed = msgspec.structs.replace(self.inst, ctime=now, mtime=now)
+        guest = build_guest(view, timed, self.disks)
         steps = disk_steps.create_steps(view, self.node, self.inst.name, self.disks)
         steps.append(
             StepPlan(
@@ -321,13 +334,13 @@ class InstanceCreate(Operation[OpInstanceCreate]):
         )
 
     def _install_step(self, guest: Guest) -> StepPlan:
-        private = self.op.osparams_private or {}
+        public, private = self._osparams()
         return StepPlan(
             name=InstallOs.NAME,
             args={
                 "node": disk_steps.node_argument(self.node),
                 "guest": msgspec.to_builtins(guest),
-                "osparams": self.context.view.fill_os(self.inst) | private,
+                "osparams": {**public, **private},
                 "private": sorted(private),
                 "debug": int(self.op.debug_level or 0),
             },

@@ -17,7 +17,8 @@ class Kind:
     """One kind of plugin.
 
     `name` is what commands and the configuration call it, `group` its entry-point group,
-    `family` the folder of the source tree and the middle of a distribution's name.
+    `family` the folder of the source tree and the middle of a distribution's name, `prefix` what
+    such a name has before the plugin's own.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Kind:
     family: str
     contract: str
     what: str
+    prefix: str = ""
 
     def load_contract(self) -> type:
         """Import and return the contract class."""
@@ -61,6 +63,7 @@ KINDS: Final = {
             "storage",
             f"{_SPECS}.extstorage:ExtStorageProvider",
             "serves volumes of an outside storage system",
+            "ext-",
         ),
         Kind(
             "network_script",

@@ -250,7 +250,8 @@ class Registry:
         known = ", ".join(self.names(kind.name)) or "none"
         return (
             f"{words} {name!r} is not installed on this node (installed: {known}); "
-            f"install a distribution that offers it, for example ganeti-{kind.family}-{name}"
+            f"install a distribution that offers it, for example "
+            f"ganeti-{kind.family}-{kind.prefix}{name}"
         )
 
 

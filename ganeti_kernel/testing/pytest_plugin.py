@@ -8,8 +8,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from ganeti_kernel.testing.devcluster import DevCluster
 
 SUITES = (
     "allocator",
@@ -59,3 +63,12 @@ def ganeti_netns() -> Iterator[None]:
         finally:
             if libc.setns(home.fileno(), CLONE_NEWNET):
                 raise OSError(ctypes.get_errno(), "cannot go back to the network namespace")
+
+
+@pytest.fixture(scope="module")
+def ganeti_devcluster() -> Iterator[DevCluster]:
+    """A running development cluster of two nodes, shared by a test module."""
+    from ganeti_kernel.testing.devcluster import DevCluster
+
+    with DevCluster() as cluster:
+        yield cluster

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -24,9 +22,9 @@ from ganeti_kernel.luxi.client import Client
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.specs.base import PluginContext
 from ganeti_kernel.store.sqlite import SqliteBackend
+from ganeti_kernel.testing.devcluster import DevCluster
 
 MODULES = Path(__file__).parents[1] / "data" / "modules"
-BIN = Path(sys.executable).parent
 NAME = "inst.example.com"
 FINAL = ("success", "error", "canceled")
 VICTIMS = ("job", "master", "noded")
@@ -35,32 +33,19 @@ OS_SCRIPTS = ("create", "import", "export", "rename")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-class DevCluster:
+class StruckCluster(DevCluster):
     """Two nodes; whatever daemon dies is started again, as a service manager would."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.nodes = [Paths(root / f"node{number}") for number in (1, 2)]
-        self.run("gnt-devcluster", "up", "--nodes", "2", "--root", str(root))
+    def __init__(self) -> None:
+        super().__init__(2)
         self._stop = threading.Event()
         self._guard = threading.Thread(target=self._restart_what_dies)
-
-    def run(self, *argv: str, check: bool = True) -> str:
-        done = subprocess.run(
-            [BIN / argv[0], *argv[1:]], capture_output=True, text=True, timeout=120, check=False
-        )
-        assert not check or done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def as_node(self, number: int, *argv: str, check: bool = True) -> str:
-        head = ("gnt-devcluster", "exec", "--root", str(self.root), f"node{number}", "--")
-        return self.run(*head, *argv, check=check)
 
     def use_faults(self) -> None:
         """Have the master daemon load the operations that can be struck."""
         self._append("MASTERD_ARGS", "--operations=instance_faults")
         os.environ["PYTHONPATH"] = str(MODULES)
-        self.as_node(1, "daemon-util", "restart", "ganeti-masterd")
+        self.must("daemon-util", "restart", "ganeti-masterd")
         self._guard.start()
 
     def _append(self, key: str, value: str) -> None:
@@ -70,7 +55,7 @@ class DevCluster:
     def _restart_what_dies(self) -> None:
         while not self._stop.wait(0.1):
             for number, name in self.dead():
-                self.as_node(number, "daemon-util", "start", name, check=False)
+                self.on(number, "daemon-util", "start", name)
 
     def dead(self) -> list[tuple[int, str]]:
         """Daemons of the matrix that do not run: (number of the node, name)."""
@@ -85,12 +70,12 @@ class DevCluster:
             time.sleep(0.05)
         self.do({"OP_ID": "OP_OS_DIAGNOSE", "output_fields": ["name"]})
 
-    def close(self) -> None:
+    def down(self) -> None:
         self._stop.set()
         if self._guard.is_alive():
             self._guard.join()
         os.environ.pop("PYTHONPATH", None)
-        self.run("gnt-devcluster", "down", "--root", str(self.root))
+        super().down()
 
     # -- jobs and faults -----------------------------------------------------------------------
 
@@ -186,22 +171,17 @@ def write_os(paths: Paths) -> None:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[DevCluster]:
-    root = Path(f"/tmp/gdc-kill-{os.getpid()}")
-    cluster = DevCluster(root)
-    try:
+def cluster() -> Iterator[StruckCluster]:
+    with StruckCluster() as cluster:
         for paths in cluster.nodes:
             write_os(paths)
-        cluster.as_node(1, "gnt-network", "add", "--network", "192.0.2.0/29", "net1")
-        connect = ("gnt-network", "connect", "-N", "mode=bridged,link=br0", "net1", "default")
-        cluster.as_node(1, *connect)
+        cluster.must("gnt-network", "add", "--network", "192.0.2.0/29", "net1")
+        cluster.must("gnt-network", "connect", "-N", "mode=bridged,link=br0", "net1", "default")
         cluster.use_faults()
         yield cluster
-    finally:
-        cluster.close()
 
 
-def matrix(cluster: DevCluster, prepare: Any, opcode: dict[str, Any], who: str) -> Iterator[str]:
+def matrix(cluster: StruckCluster, prepare: Any, opcode: dict[str, Any], who: str) -> Iterator[str]:
     """Run an opcode with a fault at its 1st, 2nd, … step until it has no more; yields statuses."""
     for when in ("before", "after"):
         step = 0
@@ -222,7 +202,7 @@ def matrix(cluster: DevCluster, prepare: Any, opcode: dict[str, Any], who: str) 
 
 
 @pytest.mark.parametrize("who", VICTIMS)
-def test_add(cluster: DevCluster, who: str) -> None:
+def test_add(cluster: StruckCluster, who: str) -> None:
     outcomes: Counter[str] = Counter()
 
     def nothing_there() -> None:
@@ -248,7 +228,7 @@ def test_add(cluster: DevCluster, who: str) -> None:
 
 
 @pytest.mark.parametrize("who", VICTIMS)
-def test_remove(cluster: DevCluster, who: str) -> None:
+def test_remove(cluster: StruckCluster, who: str) -> None:
     outcomes: Counter[str] = Counter()
 
     def instance_there() -> None:
