@@ -1,0 +1,43 @@
+"""Run the benchmarks: `python -m benchmarks [NAME…]`, each in a process of its own.
+
+Exit code 1 when one misses a mark. NAME is a file's name without `bench_` and `.py`; without names
+all are run. `--list` names them.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def benchmarks() -> dict[str, Path]:
+    return {
+        path.stem.removeprefix("bench_"): path
+        for path in sorted(HERE.rglob("bench_*.py"))
+        if "def main(" in path.read_text()
+    }
+
+
+def main(names: list[str]) -> int:
+    known = benchmarks()
+    if names == ["--list"]:
+        print("\n".join(known))
+        return 0
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        print(f"no benchmark {unknown[0]!r}; there are {', '.join(known)}", file=sys.stderr)
+        return 2
+    missed = []
+    for name in names or known:
+        print(f"\n=== {name} ===", flush=True)
+        done = subprocess.run([sys.executable, str(known[name]), "--check"], check=False)
+        if done.returncode:
+            missed.append(name)
+    print(f"\nmissed marks: {', '.join(missed)}" if missed else "\nall marks reached")
+    return 1 if missed else 0
+
+
+sys.exit(main(sys.argv[1:]))
