@@ -98,7 +98,8 @@ class JobManager:
         self._grants: dict[int, asyncio.Future[None]] = {}
         self._kicked = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        queue.changed = lambda _job_id: self.kick()
+        queue.submitted = self.kick
+        config.listeners.append(self.kick)
 
     # -- start and stop ------------------------------------------------------------------------
 
@@ -168,22 +169,22 @@ class JobManager:
                 self.kick()
 
     async def _schedule(self) -> None:
+        limit = self.config.view.cluster.max_running_jobs
+        if len(self.running) >= limit:
+            return
         queued = [
-            job
-            for job in self.queue.jobs.values()
-            if job.end_timestamp is None and job.id not in self.running and job.status == QUEUED
+            job for job in self.queue.jobs.values() if job.queued and job.id not in self.running
         ]
         if not queued:
             return
         others = {other for job in queued for other, _accepted in job.depends()}
         statuses = await self.queue.statuses(sorted(others))
-        limit = self.config.view.cluster.max_running_jobs
         decision = decide(queued, statuses, self.running, limit, self.judge())
         for verdict in decision.end:
             await self._end(verdict.job_id, verdict.status, verdict.error)
         for job_id in decision.start:
             job = self.queue.jobs.get(job_id)
-            if job is not None and job.status == QUEUED and job_id not in self.running:
+            if job is not None and job.queued and job_id not in self.running:
                 self.running[job_id] = Running(job_id)
                 self._fork(job_id)
 
@@ -403,6 +404,7 @@ class JobManager:
 
         await self.queue.update(job_id, change)
         self._wake(self.locks.set_priority(job_id, priority))
+        self.kick()
         return True, f"Job {job_id} has priority {priority} now"
 
 

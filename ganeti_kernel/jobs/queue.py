@@ -62,7 +62,7 @@ class JobQueue:
         self.jobs: dict[int, Job] = {}
         self.secrets: dict[int, dict[int, dict[str, Any]]] = {}
         self.drained = False
-        self.changed: Callable[[int], None] = lambda _job_id: None
+        self.submitted: Callable[[], None] = lambda: None
 
     @property
     def last_id(self) -> int:
@@ -172,7 +172,8 @@ class JobQueue:
         await asyncio.gather(*writes)
         for job in new:
             self.jobs[job.id] = job
-            self.changed(job.id)
+        if new:
+            self.submitted()
         return out
 
     def _new_job(self, ops: Sequence[Opcode], before: Sequence[tuple[bool, int | str]]) -> Job:
@@ -297,7 +298,6 @@ class JobQueue:
         for future in self._watchers.get(job_id, ()):
             if not future.done():
                 future.set_result(None)
-        self.changed(job_id)
 
 
 def check_result(result: Any) -> Any:

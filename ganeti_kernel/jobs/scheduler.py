@@ -5,6 +5,7 @@ Pure: from the state of the queue to a decision.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -54,8 +55,9 @@ def decide(
             out.end.append(verdict)
         elif verdict:
             ready.append(job)
-    for job in sorted(ready, key=lambda item: (item.priority, item.id)):
-        if len(running) + len(out.start) >= limit:
+    room = max(0, limit - len(running))
+    for job in _in_order(ready, room if judge is None else len(ready)):
+        if len(out.start) >= room:
             break
         answer = judge(job) if judge is not None else "start"
         if answer == "start":
@@ -64,6 +66,11 @@ def decide(
             error = JobCanceled("a job filter rejects this job; see gnt-filter list")
             out.end.append(Verdict(job.id, CANCELED, error))
     return out
+
+
+def _in_order(ready: list[Job], count: int) -> list[Job]:
+    """The first `count` jobs, most urgent first, then oldest."""
+    return heapq.nsmallest(count, ready, key=lambda item: (item.priority, item.id))
 
 
 def _check_dependencies(job: Job, statuses: Mapping[int, str]) -> bool | Verdict:
