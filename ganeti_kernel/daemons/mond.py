@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import socket
 import sys
 from collections.abc import Sequence
 from typing import Any, Final, cast
@@ -21,6 +22,7 @@ from ganeti_kernel.specs.collector import Collector
 
 log = logging.getLogger(__name__)
 
+NAME: Final = "ganeti-mond"
 KIND: Final = "collector"
 DATA_COLLECTORS: Final = 11
 SETTINGS_DEADLINE: Final = 3.0
@@ -28,9 +30,17 @@ SETTINGS_DEADLINE: Final = 3.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = parse_options(
-        "ganeti-mond", "Tell over HTTP what is going on on this node.", argv, port=MOND_PORT
+        NAME, "Tell over HTTP what is going on on this node.", argv, port=default_port()
     )
-    return run_daemon("ganeti-mond", options, serve)
+    return run_daemon(NAME, options, serve)
+
+
+def default_port() -> int:
+    """The port that the services database names, else upstream's."""
+    try:
+        return socket.getservbyname(NAME, "tcp")
+    except OSError:
+        return MOND_PORT
 
 
 async def serve(daemon: Daemon) -> None:

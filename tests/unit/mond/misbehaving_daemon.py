@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -59,6 +60,15 @@ class Base(Collector):
 
 
 def good(collector: Base) -> Any:
+    return {"updates": collector.updates, "pid": os.getpid()}
+
+
+def stumbles(collector: Base) -> Any:
+    """Hangs once, in its tenth round; the next process must go on counting from nine."""
+    flag = Path(os.environ["STUMBLED"])
+    if collector.updates == 10 and not flag.exists():
+        flag.touch()
+        time.sleep(3600)
     return {"updates": collector.updates, "pid": os.getpid()}
 
 
@@ -204,7 +214,7 @@ BAD: dict[str, Callable[[Base], Any]] = {
 }
 HARMLESS: dict[str, Callable[[Base], Any]] = {
     action.__name__.replace("_", "-"): action
-    for action in (prints, leaks_descriptors, forks, forks_away, threads)
+    for action in (stumbles, prints, leaks_descriptors, forks, forks_away, threads)
 }
 AT_IMPORT = ("import-raises", "import-exits", "import-hangs")
 

@@ -92,9 +92,11 @@ MARK = f"--run={os.getpid()}"
 
 
 @pytest.fixture(scope="module")
-def daemon() -> Iterator[Watched]:
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    flag = tmp_path_factory.mktemp("isolation") / "stumbled"
     with subprocess.Popen(
         [sys.executable, str(PROGRAM), "0", MARK],
+        env=os.environ | {"STUMBLED": str(flag)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -131,6 +133,21 @@ def test_a_bad_one_reports_why(daemon: Watched, name: str) -> None:
     assert FAILS[name] in data["status"]["message"]
     assert not daemon.health[name]["ok"]
     assert "Traceback" not in data["status"]["message"]
+
+
+def test_samples_survive_a_process_that_had_to_be_killed(daemon: Watched) -> None:
+    """It counts its rounds, hangs in the tenth, and counts on from nine in another process."""
+    seen = [poll["stumbles"]["data"] for poll in daemon.polls if "stumbles" in poll]
+    end = time.monotonic() + 30
+    while seen[-1].get("updates", 0) <= 10 and time.monotonic() < end:
+        seen.append(daemon.get("/1/report/default/stumbles")["data"])
+        time.sleep(0.05)
+    counted = [item for item in seen if "updates" in item]
+    counts = [item["updates"] for item in counted]
+    assert counts == sorted(counts)
+    assert counts[-1] > 10
+    assert len({item["pid"] for item in counted}) == 2
+    assert any("took longer" in item["status"]["message"] for item in seen if "status" in item)
 
 
 @pytest.mark.parametrize("name", ["prints", "forks", "forks-away"])
