@@ -131,6 +131,13 @@ def test_who_stays_unanswered(answering: Responder, reason: str, datagram: bytes
     assert answering.counters.get(f"reject:{reason}") == 1
 
 
+def test_more_members_and_blanks_are_taken(answering: Responder) -> None:
+    message = json.dumps(json.loads(question("x")) | {"more": [1]}) + " \n"
+    envelope = json.loads(sign(message)[4:]) | {"also": None}
+    datagram = b"plj0 \n" + json.dumps(envelope, indent=1).encode() + b"\n"
+    assert answering.reply(datagram) is not None
+
+
 def test_an_upper_case_signature_is_taken(answering: Responder) -> None:
     mac = hmac.new(KEY, f"{NOW}{question(1)}".encode(), hashlib.sha1).hexdigest().upper()
     assert answering.reply(pack(KEY, question(1), salt=str(NOW), signature=mac)) is not None

@@ -101,6 +101,9 @@ def test_pointers_that_lead_somewhere() -> None:
         "/cluster/",
         "/cluster/tags/0",
         "/cluster/enabled_hypervisors/-",
+        "/cluster/enabled_hypervisors/0x0",
+        "/cluster/enabled_hypervisors/+0",
+        "/cluster/~2",
         "/cluster/enabled_hypervisors/99999999999999",
         "/cluster/cluster_name/0",
         "/nodes/nosuch",
@@ -150,6 +153,13 @@ def test_what_a_plugin_calls_secret_is_hidden_too() -> None:
     # the name counts for parameters of disks and hypervisors, not for any member of that name
     assert look_up(view, f"/instances/{uuid}/beparams/vcpus") == 2
     assert view.secrets.redact({"params": {"stripes": 3}}) == {"params": {"stripes": HIDDEN}}
+
+
+def test_collectors_that_upstream_does_not_have_are_told() -> None:
+    view = make_view()
+    view.cluster.data_collectors["mine"] = {"active": False, "interval": 7, "other": 1}
+    answer = DataCollectors(CONTEXT).answer(view, None).answer
+    assert answer["mine"] == {"active": False, "interval": 7}
 
 
 def test_collectors_follow_the_configuration() -> None:
