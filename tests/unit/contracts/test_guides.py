@@ -12,6 +12,7 @@ import pytest
 
 GUIDES = Path(__file__).parents[3] / "docs/guides"
 KINDS = {
+    "confd-queries": "ganeti.confd_queries",
     "disk-templates": "ganeti.disk_templates",
     "extstorage": "ganeti.extstorage",
     "hypervisors": "ganeti.hypervisors",
