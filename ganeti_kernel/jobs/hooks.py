@@ -7,24 +7,21 @@ post hooks are only reported.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from ganeti_kernel.errors import HooksAbort
 from ganeti_kernel.jobs.operation import JobContext, Operation
-
-HOOKS_VERSION: Final = "2"
-FAILED: Final = 1
+from ganeti_kernel.rpc.results import HOOK_FAILED
 
 
 def hooks_environment(
     operation: Operation[Any], context: JobContext, phase: str, before: Mapping[str, str]
 ) -> dict[str, str]:
-    """All variables of one phase; `before`: the operation's own ones of the pre phase."""
+    """The variables of one phase, to which a node adds its own (version, phase, path, data
+    directory); `before`: the operation's own ones of the pre phase.
+    """
     cluster, master = context.view.cluster, context.view.master
     env = {
-        "GANETI_HOOKS_VERSION": HOOKS_VERSION,
-        "GANETI_HOOKS_PHASE": phase,
-        "GANETI_HOOKS_PATH": str(operation.HOOKS_PATH),
         "GANETI_OP_CODE": str(type(operation.op).__struct_config__.tag),
         "GANETI_OBJECT_TYPE": operation.OBJECT_TYPE,
         "GANETI_CLUSTER": cluster.cluster_name,
@@ -58,14 +55,8 @@ class Hooks:
         """Run post hooks; failures become warnings."""
         if self._operation.HOOKS_PATH is None:
             return
-        self._context_refresh()
         for node, script, output in self._run("post", 1):
             self._context.warn(f"post hook {script} failed on node {node}: {output}")
-
-    def _context_refresh(self) -> None:
-        refresh = getattr(self._context, "refresh", None)
-        if refresh is not None:
-            refresh()
 
     def _run(self, phase: str, which: int) -> list[list[str]]:
         nodes = self._operation.hooks_nodes()[which]
@@ -82,14 +73,9 @@ class Hooks:
                 reason = answer.error if answer is not None else "no answer"
                 self._context.warn(f"{phase} hooks were not run on node {node.name}: {reason}")
                 continue
-            for script, code, output in map(_fields, answer.value):
-                if code == FAILED:
-                    failed.append([node.name, script, output.strip()])
+            failed += [
+                [node.name, result.script, result.output.strip()]
+                for result in answer.value
+                if result.code == HOOK_FAILED
+            ]
         return failed
-
-
-def _fields(item: Any) -> tuple[str, int, str]:
-    if hasattr(item, "script"):
-        return item.script, item.code, item.output
-    script, code, output = item
-    return str(script), int(code), str(output)

@@ -133,11 +133,20 @@ class JobRunner:
                 self._note(state, self._planned(index, operation))
                 self._forward(index, state)
                 result = self._result(operation, state)
-                hooks.post()
+                self._post_hooks(hooks)
         except Exception as error:  # whatever it was, what was begun must be undone
             self._fail(index, state, error)
             raise OpFailed from None
         self._tell(index, SUCCESS, result)
+
+    def _post_hooks(self, hooks: Hooks) -> None:
+        try:
+            hooks.post()
+        except JobLost:
+            raise
+        except Exception as error:  # the work is done; a hook must not have it undone
+            log.exception("job %d: post hooks", self._job.id)
+            self._context.warn(f"post hooks could not be run: {error}")
 
     def _prepare(self, index: int) -> Operation[Any]:
         """Make the operation and get its locks; they are asked anew if the view changed them."""
