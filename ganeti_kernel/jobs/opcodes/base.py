@@ -47,9 +47,33 @@ class Opcode(
     reason: list[tuple[str, str, int]] | None = None
 
 
+class InstanceOpcode(Opcode, kw_only=True, frozen=True):
+    """An opcode on one instance."""
+
+    SUMMARY: ClassVar[str] = "instance_name"
+    instance_name: str
+    instance_uuid: Name | None = None
+
+
+class NodeOpcode(Opcode, kw_only=True, frozen=True):
+    """An opcode on one node."""
+
+    SUMMARY: ClassVar[str] = "node_name"
+    node_name: Name
+    node_uuid: Name | None = None
+
+
+class GroupOpcode(Opcode, kw_only=True, frozen=True):
+    """An opcode on one node group."""
+
+    SUMMARY: ClassVar[str] = "group_name"
+    group_name: Name
+
+
 def opcode_classes() -> dict[str, type[Opcode]]:
     """OP_ID -> class, of all opcodes whose module was imported."""
-    return {str(cls.__struct_config__.tag): cls for cls in _descendants(Opcode)}
+    classes = {str(cls.__struct_config__.tag): cls for cls in _descendants(Opcode)}
+    return {op_id: cls for op_id, cls in classes.items() if op_id.startswith("OP_")}
 
 
 def decode_opcode(value: Any) -> Opcode:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from ganeti_kernel.jobs.opcodes.base import Name, Natural, NicParams, Opcode, Params, Positive
+from ganeti_kernel.jobs.opcodes.base import (
+    GroupOpcode,
+    Name,
+    Natural,
+    NicParams,
+    Opcode,
+    Params,
+    Positive,
+)
 
 
 class OpClusterActivateMasterIp(
@@ -144,11 +152,9 @@ class OpClusterVerifyDisks(Opcode, tag="OP_CLUSTER_VERIFY_DISKS", kw_only=True, 
     is_strict: bool = True
 
 
-class OpClusterVerifyGroup(Opcode, tag="OP_CLUSTER_VERIFY_GROUP", kw_only=True, frozen=True):
+class OpClusterVerifyGroup(GroupOpcode, tag="OP_CLUSTER_VERIFY_GROUP", kw_only=True, frozen=True):
     """Verify a node group."""
 
-    SUMMARY: ClassVar[str] = "group_name"
-    group_name: Name
     debug_simulate_errors: bool = False
     error_codes: bool = False
     skip_checks: list[Literal["hvparam_assessment", "nplusone_mem"]] = []

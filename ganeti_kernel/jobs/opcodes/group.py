@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
-from ganeti_kernel.jobs.opcodes.base import Name, Opcode, Params
+from ganeti_kernel.jobs.opcodes.base import GroupOpcode, Name, Opcode, Params
 
 
-class OpGroupAdd(Opcode, tag="OP_GROUP_ADD", kw_only=True, frozen=True):
+class OpGroupAdd(GroupOpcode, tag="OP_GROUP_ADD", kw_only=True, frozen=True):
     """Add a node group."""
 
-    SUMMARY: ClassVar[str] = "group_name"
-    group_name: Name
     alloc_policy: Literal["last_resort", "preferred", "unallocable"] | None = None
     ndparams: Params | None = None
     diskparams: dict[str, Params] | None = None
@@ -20,21 +18,17 @@ class OpGroupAdd(Opcode, tag="OP_GROUP_ADD", kw_only=True, frozen=True):
     ipolicy: Params | None = None
 
 
-class OpGroupAssignNodes(Opcode, tag="OP_GROUP_ASSIGN_NODES", kw_only=True, frozen=True):
+class OpGroupAssignNodes(GroupOpcode, tag="OP_GROUP_ASSIGN_NODES", kw_only=True, frozen=True):
     """Move nodes to a node group."""
 
-    SUMMARY: ClassVar[str] = "group_name"
-    group_name: Name
     force: bool = False
     nodes: list[Name]
     node_uuids: list[Name] | None = None
 
 
-class OpGroupEvacuate(Opcode, tag="OP_GROUP_EVACUATE", kw_only=True, frozen=True):
+class OpGroupEvacuate(GroupOpcode, tag="OP_GROUP_EVACUATE", kw_only=True, frozen=True):
     """Move all instances out of a node group."""
 
-    SUMMARY: ClassVar[str] = "group_name"
-    group_name: Name
     early_release: bool = False
     iallocator: Name | None = None
     target_groups: list[Name] | None = None
@@ -42,11 +36,8 @@ class OpGroupEvacuate(Opcode, tag="OP_GROUP_EVACUATE", kw_only=True, frozen=True
     force_failover: bool = False
 
 
-class OpGroupRemove(Opcode, tag="OP_GROUP_REMOVE", kw_only=True, frozen=True):
+class OpGroupRemove(GroupOpcode, tag="OP_GROUP_REMOVE", kw_only=True, frozen=True):
     """Remove an empty node group."""
-
-    SUMMARY: ClassVar[str] = "group_name"
-    group_name: Name
 
 
 class OpGroupRename(Opcode, tag="OP_GROUP_RENAME", kw_only=True, frozen=True):
@@ -56,11 +47,9 @@ class OpGroupRename(Opcode, tag="OP_GROUP_RENAME", kw_only=True, frozen=True):
     new_name: Name
 
 
-class OpGroupSetParams(Opcode, tag="OP_GROUP_SET_PARAMS", kw_only=True, frozen=True):
+class OpGroupSetParams(GroupOpcode, tag="OP_GROUP_SET_PARAMS", kw_only=True, frozen=True):
     """Change parameters of a node group."""
 
-    SUMMARY: ClassVar[str] = "group_name"
-    group_name: Name
     alloc_policy: Literal["last_resort", "preferred", "unallocable"] | None = None
     ndparams: Params | None = None
     diskparams: dict[str, Params] | None = None
@@ -69,9 +58,7 @@ class OpGroupSetParams(Opcode, tag="OP_GROUP_SET_PARAMS", kw_only=True, frozen=T
     ipolicy: Params | None = None
 
 
-class OpGroupVerifyDisks(Opcode, tag="OP_GROUP_VERIFY_DISKS", kw_only=True, frozen=True):
+class OpGroupVerifyDisks(GroupOpcode, tag="OP_GROUP_VERIFY_DISKS", kw_only=True, frozen=True):
     """Find broken disks in a node group."""
 
-    SUMMARY: ClassVar[str] = "group_name"
-    group_name: Name
     is_strict: bool = True

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from ganeti_kernel.jobs.opcodes.base import (
     DiskIndex,
+    InstanceOpcode,
     Name,
     Natural,
     NicParams,
@@ -15,33 +16,27 @@ from ganeti_kernel.jobs.opcodes.base import (
 )
 
 
-class OpInstanceActivateDisks(Opcode, tag="OP_INSTANCE_ACTIVATE_DISKS", kw_only=True, frozen=True):
+class OpInstanceActivateDisks(
+    InstanceOpcode, tag="OP_INSTANCE_ACTIVATE_DISKS", kw_only=True, frozen=True
+):
     """Activate an instance's disks."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     ignore_size: bool = False
     wait_for_sync: bool = False
 
 
-class OpInstanceChangeGroup(Opcode, tag="OP_INSTANCE_CHANGE_GROUP", kw_only=True, frozen=True):
+class OpInstanceChangeGroup(
+    InstanceOpcode, tag="OP_INSTANCE_CHANGE_GROUP", kw_only=True, frozen=True
+):
     """Move an instance to another node group."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     early_release: bool = False
     iallocator: Name | None = None
     target_groups: list[Name] | None = None
 
 
-class OpInstanceConsole(Opcode, tag="OP_INSTANCE_CONSOLE", kw_only=True, frozen=True):
+class OpInstanceConsole(InstanceOpcode, tag="OP_INSTANCE_CONSOLE", kw_only=True, frozen=True):
     """Return how to reach the console."""
-
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
 
 
 class OpInstanceCreate(Opcode, tag="OP_INSTANCE_CREATE", kw_only=True, frozen=True):
@@ -95,22 +90,16 @@ class OpInstanceCreate(Opcode, tag="OP_INSTANCE_CREATE", kw_only=True, frozen=Tr
 
 
 class OpInstanceDeactivateDisks(
-    Opcode, tag="OP_INSTANCE_DEACTIVATE_DISKS", kw_only=True, frozen=True
+    InstanceOpcode, tag="OP_INSTANCE_DEACTIVATE_DISKS", kw_only=True, frozen=True
 ):
     """Deactivate an instance's disks."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     force: bool = False
 
 
-class OpInstanceFailover(Opcode, tag="OP_INSTANCE_FAILOVER", kw_only=True, frozen=True):
+class OpInstanceFailover(InstanceOpcode, tag="OP_INSTANCE_FAILOVER", kw_only=True, frozen=True):
     """Stop an instance and start it on another node."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     shutdown_timeout: Natural = 120
     ignore_consistency: bool = False
     target_node: Name | None = None
@@ -120,12 +109,9 @@ class OpInstanceFailover(Opcode, tag="OP_INSTANCE_FAILOVER", kw_only=True, froze
     iallocator: Name | None = None
 
 
-class OpInstanceGrowDisk(Opcode, tag="OP_INSTANCE_GROW_DISK", kw_only=True, frozen=True):
+class OpInstanceGrowDisk(InstanceOpcode, tag="OP_INSTANCE_GROW_DISK", kw_only=True, frozen=True):
     """Grow a disk; `amount` is MiB."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     wait_for_sync: bool = True
     disk: DiskIndex
     amount: Natural
@@ -133,12 +119,9 @@ class OpInstanceGrowDisk(Opcode, tag="OP_INSTANCE_GROW_DISK", kw_only=True, froz
     ignore_ipolicy: bool = False
 
 
-class OpInstanceMigrate(Opcode, tag="OP_INSTANCE_MIGRATE", kw_only=True, frozen=True):
+class OpInstanceMigrate(InstanceOpcode, tag="OP_INSTANCE_MIGRATE", kw_only=True, frozen=True):
     """Move a running instance to another node."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     mode: Literal["live", "non-live"] | None = None
     live: bool | None = None
     target_node: Name | None = None
@@ -151,12 +134,9 @@ class OpInstanceMigrate(Opcode, tag="OP_INSTANCE_MIGRATE", kw_only=True, frozen=
     ignore_hvversions: bool = False
 
 
-class OpInstanceMove(Opcode, tag="OP_INSTANCE_MOVE", kw_only=True, frozen=True):
+class OpInstanceMove(InstanceOpcode, tag="OP_INSTANCE_MOVE", kw_only=True, frozen=True):
     """Copy an instance to another node."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     shutdown_timeout: Natural = 120
     ignore_ipolicy: bool = False
     target_node: Name
@@ -181,35 +161,28 @@ class OpInstanceQueryData(Opcode, tag="OP_INSTANCE_QUERY_DATA", kw_only=True, fr
     static: bool = False
 
 
-class OpInstanceReboot(Opcode, tag="OP_INSTANCE_REBOOT", kw_only=True, frozen=True):
+class OpInstanceReboot(InstanceOpcode, tag="OP_INSTANCE_REBOOT", kw_only=True, frozen=True):
     """Reboot an instance."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     shutdown_timeout: Natural = 120
     ignore_secondaries: bool = False
     reboot_type: Literal["full", "hard", "soft"]
 
 
-class OpInstanceRecreateDisks(Opcode, tag="OP_INSTANCE_RECREATE_DISKS", kw_only=True, frozen=True):
+class OpInstanceRecreateDisks(
+    InstanceOpcode, tag="OP_INSTANCE_RECREATE_DISKS", kw_only=True, frozen=True
+):
     """Create lost disks again."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     disks: list[Any] = []
     nodes: list[Name] = []
     node_uuids: list[Name] | None = None
     iallocator: Name | None = None
 
 
-class OpInstanceReinstall(Opcode, tag="OP_INSTANCE_REINSTALL", kw_only=True, frozen=True):
+class OpInstanceReinstall(InstanceOpcode, tag="OP_INSTANCE_REINSTALL", kw_only=True, frozen=True):
     """Run the OS's create script again."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     force_variant: bool = False
     os_type: Name | None = None
     osparams: Params | None = None
@@ -217,12 +190,9 @@ class OpInstanceReinstall(Opcode, tag="OP_INSTANCE_REINSTALL", kw_only=True, fro
     osparams_secret: Params | None = None
 
 
-class OpInstanceRemove(Opcode, tag="OP_INSTANCE_REMOVE", kw_only=True, frozen=True):
+class OpInstanceRemove(InstanceOpcode, tag="OP_INSTANCE_REMOVE", kw_only=True, frozen=True):
     """Remove an instance."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     shutdown_timeout: Natural = 120
     ignore_failures: bool = False
 
@@ -237,12 +207,11 @@ class OpInstanceRename(Opcode, tag="OP_INSTANCE_RENAME", kw_only=True, frozen=Tr
     ip_check: bool = False
 
 
-class OpInstanceReplaceDisks(Opcode, tag="OP_INSTANCE_REPLACE_DISKS", kw_only=True, frozen=True):
+class OpInstanceReplaceDisks(
+    InstanceOpcode, tag="OP_INSTANCE_REPLACE_DISKS", kw_only=True, frozen=True
+):
     """Replace mirrored disks."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     early_release: bool = False
     ignore_ipolicy: bool = False
     mode: Literal[
@@ -254,12 +223,9 @@ class OpInstanceReplaceDisks(Opcode, tag="OP_INSTANCE_REPLACE_DISKS", kw_only=Tr
     iallocator: Name | None = None
 
 
-class OpInstanceSetParams(Opcode, tag="OP_INSTANCE_SET_PARAMS", kw_only=True, frozen=True):
+class OpInstanceSetParams(InstanceOpcode, tag="OP_INSTANCE_SET_PARAMS", kw_only=True, frozen=True):
     """Change an instance. `nics` and `disks`: [operation, index or name, parameters]."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     force: bool = False
     force_variant: bool = False
     ignore_ipolicy: bool = False
@@ -288,12 +254,9 @@ class OpInstanceSetParams(Opcode, tag="OP_INSTANCE_SET_PARAMS", kw_only=True, fr
     hotplug_if_possible: bool = False
 
 
-class OpInstanceShutdown(Opcode, tag="OP_INSTANCE_SHUTDOWN", kw_only=True, frozen=True):
+class OpInstanceShutdown(InstanceOpcode, tag="OP_INSTANCE_SHUTDOWN", kw_only=True, frozen=True):
     """Stop an instance; `timeout` is seconds."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     force: bool = False
     ignore_offline_nodes: bool = False
     timeout: Natural = 120
@@ -301,12 +264,9 @@ class OpInstanceShutdown(Opcode, tag="OP_INSTANCE_SHUTDOWN", kw_only=True, froze
     admin_state_source: Literal["admin", "user"] | None = None
 
 
-class OpInstanceStartup(Opcode, tag="OP_INSTANCE_STARTUP", kw_only=True, frozen=True):
+class OpInstanceStartup(InstanceOpcode, tag="OP_INSTANCE_STARTUP", kw_only=True, frozen=True):
     """Start an instance."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     force: bool = False
     ignore_offline_nodes: bool = False
     hvparams: Params = {}

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from ganeti_kernel.jobs.opcodes.base import Name, Natural, Opcode
+from ganeti_kernel.jobs.opcodes.base import InstanceOpcode, Name, Natural, Opcode
 
 
-class OpBackupExport(Opcode, tag="OP_BACKUP_EXPORT", kw_only=True, frozen=True):
+class OpBackupExport(InstanceOpcode, tag="OP_BACKUP_EXPORT", kw_only=True, frozen=True):
     """Export an instance to a node (local) or another cluster (remote)."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     compress: str = "none"
     shutdown_timeout: Natural = 120
     target_node: Name | list[Any]
@@ -29,21 +26,14 @@ class OpBackupExport(Opcode, tag="OP_BACKUP_EXPORT", kw_only=True, frozen=True):
     long_sleep: bool = False
 
 
-class OpBackupPrepare(Opcode, tag="OP_BACKUP_PREPARE", kw_only=True, frozen=True):
+class OpBackupPrepare(InstanceOpcode, tag="OP_BACKUP_PREPARE", kw_only=True, frozen=True):
     """Prepare a remote export: keys and the handshake."""
 
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
     mode: Literal["local", "remote"]
 
 
-class OpBackupRemove(Opcode, tag="OP_BACKUP_REMOVE", kw_only=True, frozen=True):
+class OpBackupRemove(InstanceOpcode, tag="OP_BACKUP_REMOVE", kw_only=True, frozen=True):
     """Remove exports of an instance."""
-
-    SUMMARY: ClassVar[str] = "instance_name"
-    instance_name: str
-    instance_uuid: Name | None = None
 
 
 class OpExtStorageDiagnose(Opcode, tag="OP_EXT_STORAGE_DIAGNOSE", kw_only=True, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from ganeti_kernel.jobs.opcodes.base import Name, Opcode, Params
+from ganeti_kernel.jobs.opcodes.base import Name, NodeOpcode, Opcode, Params
 
 
 class OpNodeAdd(Opcode, tag="OP_NODE_ADD", kw_only=True, frozen=True):
@@ -24,13 +24,10 @@ class OpNodeAdd(Opcode, tag="OP_NODE_ADD", kw_only=True, frozen=True):
     node_setup: bool = False
 
 
-class OpNodeEvacuate(Opcode, tag="OP_NODE_EVACUATE", kw_only=True, frozen=True):
+class OpNodeEvacuate(NodeOpcode, tag="OP_NODE_EVACUATE", kw_only=True, frozen=True):
     """Move instances away from a node."""
 
-    SUMMARY: ClassVar[str] = "node_name"
     early_release: bool = False
-    node_name: Name
-    node_uuid: Name | None = None
     remote_node: Name | None = None
     remote_node_uuid: Name | None = None
     iallocator: Name | None = None
@@ -38,12 +35,9 @@ class OpNodeEvacuate(Opcode, tag="OP_NODE_EVACUATE", kw_only=True, frozen=True):
     ignore_soft_errors: bool | None = None
 
 
-class OpNodeMigrate(Opcode, tag="OP_NODE_MIGRATE", kw_only=True, frozen=True):
+class OpNodeMigrate(NodeOpcode, tag="OP_NODE_MIGRATE", kw_only=True, frozen=True):
     """Migrate all instances away from a node."""
 
-    SUMMARY: ClassVar[str] = "node_name"
-    node_name: Name
-    node_uuid: Name | None = None
     mode: Literal["live", "non-live"] | None = None
     live: bool | None = None
     target_node: Name | None = None
@@ -53,23 +47,17 @@ class OpNodeMigrate(Opcode, tag="OP_NODE_MIGRATE", kw_only=True, frozen=True):
     iallocator: Name | None = None
 
 
-class OpNodeModifyStorage(Opcode, tag="OP_NODE_MODIFY_STORAGE", kw_only=True, frozen=True):
+class OpNodeModifyStorage(NodeOpcode, tag="OP_NODE_MODIFY_STORAGE", kw_only=True, frozen=True):
     """Change a storage unit."""
 
-    SUMMARY: ClassVar[str] = "node_name"
-    node_name: Name
-    node_uuid: Name | None = None
     storage_type: Name
     name: Name | None = None
     changes: Params
 
 
-class OpNodePowercycle(Opcode, tag="OP_NODE_POWERCYCLE", kw_only=True, frozen=True):
+class OpNodePowercycle(NodeOpcode, tag="OP_NODE_POWERCYCLE", kw_only=True, frozen=True):
     """Reset a node hard."""
 
-    SUMMARY: ClassVar[str] = "node_name"
-    node_name: Name
-    node_uuid: Name | None = None
     force: bool = False
 
 
@@ -89,20 +77,13 @@ class OpNodeQueryStorage(Opcode, tag="OP_NODE_QUERY_STORAGE", kw_only=True, froz
     name: Name | None = None
 
 
-class OpNodeRemove(Opcode, tag="OP_NODE_REMOVE", kw_only=True, frozen=True):
+class OpNodeRemove(NodeOpcode, tag="OP_NODE_REMOVE", kw_only=True, frozen=True):
     """Remove a node."""
 
-    SUMMARY: ClassVar[str] = "node_name"
-    node_name: Name
-    node_uuid: Name | None = None
 
-
-class OpNodeSetParams(Opcode, tag="OP_NODE_SET_PARAMS", kw_only=True, frozen=True):
+class OpNodeSetParams(NodeOpcode, tag="OP_NODE_SET_PARAMS", kw_only=True, frozen=True):
     """Change parameters or the role of a node."""
 
-    SUMMARY: ClassVar[str] = "node_name"
-    node_name: Name
-    node_uuid: Name | None = None
     force: bool = False
     hv_state: Params | None = None
     disk_state: Params | None = None
@@ -128,12 +109,9 @@ class OpOobCommand(Opcode, tag="OP_OOB_COMMAND", kw_only=True, frozen=True):
     power_delay: float = 2.0
 
 
-class OpRepairNodeStorage(Opcode, tag="OP_REPAIR_NODE_STORAGE", kw_only=True, frozen=True):
+class OpRepairNodeStorage(NodeOpcode, tag="OP_REPAIR_NODE_STORAGE", kw_only=True, frozen=True):
     """Repair a storage unit."""
 
-    SUMMARY: ClassVar[str] = "node_name"
-    node_name: Name
-    node_uuid: Name | None = None
     storage_type: Name
     name: Name | None = None
     ignore_consistency: bool = False
