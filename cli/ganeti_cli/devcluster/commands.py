@@ -226,7 +226,7 @@ def exec_(root: Path, node: str, command: tuple[str, ...]) -> int:
 def down(root: Path) -> int:
     """Stop and remove the cluster: processes, namespaces, mounts, loop devices, files."""
     root = root.absolute()
-    if not root.exists():
+    if not (root / STATE_FILE).exists():
         click.echo(f"there is no development cluster in {root}")
         return 0
     layout = read_layout(root)
