@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -31,6 +32,9 @@ from ganeti_kernel.specs.base import Parameter
 LOG_VALUES: Final = frozenset({"oplog"})
 """Job fields whose making needs the log; the others are cheap."""
 
+LOOK_SECONDS: Final = 5.0
+"""How long what is installed is believed to be the same."""
+
 
 class EngineQueries:
     """Implements `luxi.methods.Queries`.
@@ -46,6 +50,7 @@ class EngineQueries:
         self._config = config
         self._manager = manager
         self._nodes = nodes
+        self._looked = time.monotonic()
         self.facts: dict[str, Any] = {}
 
     async def query(self, what: str, fields: Sequence[str], qfilter: Any) -> dict[str, Any]:
@@ -63,6 +68,9 @@ class EngineQueries:
 
     async def _source(self, what: str, fields: Sequence[str], qfilter: Any) -> QuerySource:
         """Everything the query needs, and no more."""
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self._looked = time.monotonic()
+            await asyncio.to_thread(self._registry.refresh)
         view = self._config.view
         source = QuerySource(view=view, hv_parameters=self._hv_parameters(what))
         plan = engine.plan(what, fields, qfilter, source)
