@@ -70,7 +70,7 @@ class Service:
         reply = (
             timed(self.responder.reply, counters) if settings.latencies else self.responder.reply
         )
-        self._receivers = Receivers(sockets, reply, counters)
+        self._receivers = Receivers(sockets, reply)
 
     def start(self) -> None:
         self._source.start(self._serve)

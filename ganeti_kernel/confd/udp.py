@@ -15,7 +15,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from ganeti_kernel.confd.batch import Batch
 from ganeti_kernel.confd.counters import Counters
@@ -33,7 +33,6 @@ _WAKE: Final = 1.0
 """Seconds after which a waiting thread looks whether it should stop."""
 
 Reply = Callable[[bytes], bytes | None]
-Address = Any
 
 
 def bind(address: str, port: int, *, shared: bool = False) -> socket.socket:
@@ -74,10 +73,9 @@ def addresses(text: str | None) -> list[str]:
 class Receivers:
     """The threads that answer datagrams."""
 
-    def __init__(self, sockets: Sequence[socket.socket], reply: Reply, counters: Counters) -> None:
+    def __init__(self, sockets: Sequence[socket.socket], reply: Reply) -> None:
         self._sockets = sockets
         self._reply = reply
-        self._counters = counters
         self._stopping = False
         self._threads: list[threading.Thread] = []
 
