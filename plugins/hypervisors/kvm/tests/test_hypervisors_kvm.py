@@ -354,6 +354,20 @@ def test_qemus_own_words_are_passed_on(kvm: KvmHypervisor, guest: Guest) -> None
         kvm.start_instance(msgspec.structs.replace(guest, hvparams=params), False)
 
 
+def test_words_of_a_qemu_in_the_background_are_passed_on(
+    kvm: KvmHypervisor, guest: Guest, ganeti_root: Path
+) -> None:
+    """What fails after QEMU has gone into the background is only in its log."""
+    log = ganeti_root / "var/log/ganeti/kvm" / NAME
+    log.parent.mkdir(parents=True)
+    log.with_name(f"{NAME}.log").write_text("something of last week\n")
+    extra = "-device virtio-blk-pci,drive=nosuchdrive"
+    params = {**guest.hvparams, "kvm_extra": extra}
+    with pytest.raises(HypervisorError, match="nosuchdrive") as caught:
+        kvm.start_instance(msgspec.structs.replace(guest, hvparams=params), False)
+    assert "last week" not in str(caught.value)
+
+
 def test_probe_boots_under_the_translator() -> None:
     assert accel.works(QEMU, "tcg", timeout=60.0)
 

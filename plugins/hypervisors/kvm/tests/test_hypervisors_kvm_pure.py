@@ -338,6 +338,16 @@ def test_first_thread_can_end_before_the_others(tmp_path: Path) -> None:
     assert processes.holds_on(7, Path("/run/pid"), tmp_path)
 
 
+def test_processes_are_found_by_their_pid_file(tmp_path: Path) -> None:
+    put_process(tmp_path, 8, "", *QEMU, "-daemonize")
+    put_process(tmp_path, 7, "", *QEMU)
+    put_process(tmp_path, 9, "", *QEMU[:-1], "/run/pid2")
+    put_process(tmp_path, 10, "", "cat", "/run/pid")
+    (tmp_path / "self").mkdir()
+    (tmp_path / "11").mkdir()
+    assert processes.find(Path("/run/pid"), tmp_path) == [7, 8]
+
+
 @pytest.mark.parametrize("stat", ["", "garbage", "7 (a) b) S 1 2 3 4 5 6 7 8 9 10 11 12 13"])
 def test_odd_proc_is_no_crash(tmp_path: Path, stat: str) -> None:
     put_process(tmp_path, 7, stat, *QEMU)

@@ -142,7 +142,18 @@ class KvmHypervisor(Hypervisor):
                 self._carry_on(guest)
             return
         self._files.prepare()
-        self._clean_up(guest.name)
+        cut_off = self._files.load(guest.name) is not None
+        self._end(guest.name)
+        try:
+            self._start(guest, paused)
+        except HypervisorError as error:
+            if not cut_off:
+                raise
+            # The QEMU of a start that was cut off can come up late and be in the way, once.
+            log.info("starting %s again: %s", guest.name, error)
+            self._start(guest, paused)
+
+    def _start(self, guest: Guest, paused: bool) -> None:
         try:
             self._launch(guest)
             self._set_up(guest)
@@ -154,7 +165,9 @@ class KvmHypervisor(Hypervisor):
 
     def _carry_on(self, guest: Guest) -> None:
         """Finish a start that was cut off, by the node daemon's end or by being asked to wait."""
-        (answer,) = self._ask(guest.name, ("query-status", {}))
+        socket = self._files.control(guest.name, "qmp")
+        # It has its pid file before its sockets.
+        (answer,) = qmp.execute(socket, guest.name, ("query-status", {}), patient=True)
         if answer.get("status") == "prelaunch":
             self._set_up(guest)
             self._ask(guest.name, ("cont", {}))
@@ -175,10 +188,14 @@ class KvmHypervisor(Hypervisor):
         )
         argv = command.build(machine)
         self._files.save(guest, argv)
+        logged = self._files.log_size(guest.name)
         try:
             process.check(argv, timeout=START_TIMEOUT)
         except CommandError as error:
-            raise HypervisorError(f"cannot start instance {guest.name}: {error}") from error
+            # In the background QEMU speaks to its log.
+            words = self._files.log_since(guest.name, logged)
+            text = f"cannot start instance {guest.name}: {error}"
+            raise HypervisorError(f"{text}\n{words}" if words else text) from error
 
     def _accel(self, params: Mapping[str, Any]) -> str:
         flag = params.get("kvm_flag")
@@ -289,13 +306,16 @@ class KvmHypervisor(Hypervisor):
         log.warning("instance %s did not shut down in %g s: ended by force", name, timeout)
 
     def _end(self, name: str) -> None:
-        """Kill QEMU if it runs, and clean up after it."""
-        pid = self._files.read_pid(name)
-        if pid is not None and not processes.kill(pid, self._files.pid(name)):
-            raise HypervisorError(
-                f"QEMU of instance {name} (process {pid}) does not end: it hangs in the kernel,"
-                " most likely in storage; look at the node's log"
-            )
+        """Kill QEMU if it runs, also one that is only starting, and clean up after it."""
+        pidfile = self._files.pid(name)
+        recorded = self._files.read_pid(name)
+        pids = [*processes.find(pidfile), *([recorded] if recorded is not None else [])]
+        for pid in pids:
+            if not processes.kill(pid, pidfile):
+                raise HypervisorError(
+                    f"QEMU of instance {name} (process {pid}) does not end: it hangs in the"
+                    " kernel, most likely in storage; look at the node's log"
+                )
         self._clean_up(name)
 
     def _clean_up(self, name: str) -> None:

@@ -69,6 +69,25 @@ def look(pid: int | None, pidfile: Path, proc: Path = Path("/proc")) -> Qemu | N
         return None  # it ended while we looked
 
 
+def find(pidfile: Path, proc: Path = Path("/proc")) -> list[int]:
+    """Return the processes that have, or are about to have, this pid file.
+
+    A QEMU whose start was cut off may not have written it yet.
+    """
+    wanted = f"\0-pidfile\0{pidfile}\0".encode()
+    found = []
+    for entry in proc.iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            with (entry / "cmdline").open("rb") as stream:
+                if wanted in stream.read(MAX_BYTES):
+                    found.append(int(entry.name))
+        except OSError:
+            continue  # it ended while we looked
+    return sorted(found)
+
+
 def holds_on(pid: int, pidfile: Path, proc: Path = Path("/proc")) -> bool:
     """Say whether this QEMU still has anything open.
 

@@ -16,20 +16,29 @@ from ganeti_kernel.errors import HypervisorError
 TIMEOUT: Final = 5.0
 """Seconds for a whole conversation; QEMU serves one client of a socket at a time."""
 
+RETRY: Final = 0.05
+
 Command = tuple[str, Mapping[str, object]]
 T = TypeVar("T")
 
 
-def execute(socket: Path, name: str, *commands: Command, timeout: float = TIMEOUT) -> list[Any]:
+def execute(
+    socket: Path,
+    name: str,
+    *commands: Command,
+    timeout: float = TIMEOUT,
+    patient: bool = False,
+) -> list[Any]:
     """Run commands in turn and return their answers.
 
+    `patient`: a socket that is not there yet is waited for, within the time.
     Raises HypervisorError that names the instance and the command that failed.
     """
-    return _run(_converse(socket, name, commands, timeout))
+    return _run(_converse(socket, name, commands, timeout, patient))
 
 
 async def _converse(
-    socket: Path, name: str, commands: Sequence[Command], timeout: float
+    socket: Path, name: str, commands: Sequence[Command], timeout: float, patient: bool
 ) -> list[Any]:
     client = QMPClient(name)
     # What the library logs of a lost connection is in the error that is raised.
@@ -38,6 +47,8 @@ async def _converse(
     answers = []
     try:
         async with asyncio.timeout(timeout):
+            while patient and not await _listens(socket):
+                await asyncio.sleep(RETRY)
             await client.connect(str(socket))
             for current, arguments in commands:
                 answers.append(await client.execute(current, dict(arguments)))
@@ -52,6 +63,18 @@ async def _converse(
             async with asyncio.timeout(1.0):
                 await client.disconnect()
     return answers
+
+
+async def _listens(socket: Path) -> bool:
+    """Say whether anybody answers there, without taking QEMU's one connection for long."""
+    try:
+        _, writer = await asyncio.open_unix_connection(str(socket))
+    except (FileNotFoundError, ConnectionRefusedError):
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +21,8 @@ from ganeti_kernel.paths import Paths
 from ganeti_kernel.specs.host import safe_name
 
 SOCKET_PATH_LIMIT: Final = 107
+MAX_LOG_BYTES: Final = 64 << 10
+LOG_LINES: Final = 20
 MAX_BYTES: Final = 1 << 20
 SOCKETS: Final = ("monitor", "serial", "qmp", "qga")
 PARTS: Final = ("pid", "uid", "ctrl", "conf", "nic", "chroot")
@@ -71,6 +72,22 @@ class RunDir:
 
     def chroot(self, name: str) -> Path:
         return self.base / "chroot" / safe_name(name)
+
+    def log_size(self, name: str) -> int:
+        try:
+            return self.log(name).stat().st_size
+        except OSError:
+            return 0  # QEMU has said nothing so far
+
+    def log_since(self, name: str, position: int) -> str:
+        """The last lines of what QEMU wrote to its log from a position on."""
+        try:
+            with self.log(name).open("rb") as stream:
+                stream.seek(position)
+                text = stream.read(MAX_LOG_BYTES).decode("utf-8", "replace")
+        except OSError:
+            return ""
+        return "\n".join(text.strip().splitlines()[-LOG_LINES:])
 
     # -- contents --------------------------------------------------------------------------------
 
@@ -125,7 +142,8 @@ class RunDir:
         with contextlib.suppress(OSError):
             self.chroot(name).rmdir()
         # The pid file last: until then the guest is found again and cleaned up.
-        for path in (*files, self.runtime(name), self.guest(name), self.pid(name)):
+        files += [self.runtime(name), self.guest(name)]
+        for path in (*files, *map(unfinished, files), self.pid(name)):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
@@ -164,12 +182,15 @@ def runtime(guest: Guest, argv: list[str]) -> list[object]:
     return [argv, nics, guest.hvparams, disks]
 
 
+def unfinished(path: Path) -> Path:
+    """Where a file is written before it is put in place; always the same, so nothing piles up."""
+    return path.with_name(f".{path.name}.new")
+
+
 def write(path: Path, data: bytes) -> None:
     """Put a file in place whole or not at all."""
     try:
-        fd, name = tempfile.mkstemp(prefix=".", dir=path.parent)
-        with os.fdopen(fd, "wb") as stream:
-            stream.write(data)
-        Path(name).replace(path)
+        unfinished(path).write_bytes(data)
+        unfinished(path).replace(path)
     except OSError as error:
         raise HypervisorError(f"cannot write {path}: {error.strerror}") from error

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from ganeti_kernel.errors import BlockDeviceError, CommandError
@@ -33,31 +29,9 @@ def attached(path: Path) -> list[str]:
     )
 
 
-@contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Hold the file's lock: losetup looks for the file's device and makes one in two steps."""
-    deadline = time.monotonic() + TIMEOUT
-    try:
-        with path.open("rb") as stream:
-            while True:
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise BlockDeviceError(
-                            f"{path} is locked by another process for over {TIMEOUT:g} seconds"
-                        ) from None
-                    time.sleep(0.02)
-            yield
-    except OSError as error:
-        raise BlockDeviceError(f"cannot lock {path}: {error.strerror}") from error
-
-
 def attach(path: Path) -> str:
     """Return the file's device, the one that exists if there is one."""
-    with alone(path):
-        names = parse_names(_losetup("--find", "--show", "--nooverlap", str(path), path=path))
+    names = parse_names(_losetup("--find", "--show", "--nooverlap", str(path), path=path))
     if len(names) != 1:
         raise BlockDeviceError(f"losetup gave no device for {path}")
     return names[0]
@@ -65,9 +39,8 @@ def attach(path: Path) -> str:
 
 def detach(path: Path) -> None:
     """Detach every device of the file; one that is in use goes when its user closes it."""
-    with alone(path):
-        for name in attached(path):
-            _losetup("--detach", name, path=path)
+    for name in attached(path):
+        _losetup("--detach", name, path=path)
 
 
 def refresh(path: Path) -> None:
@@ -77,7 +50,13 @@ def refresh(path: Path) -> None:
 
 
 def _losetup(*arguments: str, path: Path) -> str:
+    """Run losetup while nobody else does for a file of this directory.
+
+    It looks for a file's device and makes one in two steps. The lock belongs to losetup itself,
+    so that it is held until losetup ends, even when this process is killed meanwhile.
+    """
+    lock = ["flock", "--timeout", f"{TIMEOUT:g}", str(path.parent)]
     try:
-        return process.check(["losetup", *arguments], timeout=TIMEOUT).output
+        return process.check([*lock, "losetup", *arguments], timeout=2 * TIMEOUT).output
     except CommandError as error:
         raise BlockDeviceError(f"loop device of {path}: {error}") from error

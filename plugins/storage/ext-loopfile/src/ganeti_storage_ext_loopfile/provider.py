@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -82,10 +81,15 @@ class LoopfileProvider(ExtStorageProvider):
     @hookimpl
     def remove(self, volume: Volume) -> None:
         path = self._path(volume)
-        self.detach(volume)
+        # Under its own name nobody attaches it any more, not even a call that was cut off.
+        doomed = path.with_name(f".{path.name}.removed")
         try:
-            path.unlink(missing_ok=True)
-            _remark(path).unlink(missing_ok=True)
+            if path.exists():
+                path.rename(doomed)
+            if doomed.exists() and loop.usable():
+                loop.detach(doomed)
+            for part in (doomed, _unfinished(path), _remark(path)):
+                part.unlink(missing_ok=True)
         except OSError as error:
             raise BlockDeviceError(f"cannot remove {path}: {error.strerror}") from error
 
@@ -131,7 +135,7 @@ class LoopfileProvider(ExtStorageProvider):
         target = source.with_name(_checked(name))
         if target.exists():
             return
-        temporary = target.with_name(f".{name}.new")
+        temporary = _unfinished(target)
         try:
             process.check(
                 ["cp", "--reflink=auto", "--sparse=always", "--", str(source), str(temporary)],
@@ -175,6 +179,10 @@ def _remark(path: Path) -> Path:
     return path.with_name(path.name + ".info")
 
 
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
 def _size(path: Path) -> int | None:
     try:
         return path.stat().st_size
@@ -186,9 +194,8 @@ def _size(path: Path) -> int | None:
 
 def _make(path: Path, size: int, *, sparse: bool) -> None:
     """Make the file under another name until it has its size (and room, if not sparse)."""
-    temporary = path.with_name(f".{path.name}.new")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
+    temporary = _unfinished(path)
+    temporary.unlink(missing_ok=True)
     fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         if not sparse and size:

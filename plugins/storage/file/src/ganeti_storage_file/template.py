@@ -79,6 +79,7 @@ class FileTemplate(DiskTemplate):
         path = self._path(disk)
         try:
             path.unlink(missing_ok=True)
+            _unfinished(path).unlink(missing_ok=True)
         except OSError as error:
             raise BlockDeviceError(f"cannot remove {path}: {error.strerror}") from error
         with contextlib.suppress(OSError):  # other disks of the instance, or gone already
@@ -189,9 +190,13 @@ def _size(path: Path) -> int | None:
     return status.st_size
 
 
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
+
+
 def _make(path: Path, size: int) -> None:
     """Make a sparse file, under another name until it has its size."""
-    temporary = path.with_name(f".{path.name}.new")
+    temporary = _unfinished(path)
     temporary.unlink(missing_ok=True)
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o640)
     try:
