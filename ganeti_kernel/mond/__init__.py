@@ -6,7 +6,8 @@ How a report comes about:
   it when it overruns, starts it again with what it had saved.
 - `worker` is that process: it loads the plugin, runs it, and makes bytes out of what it returns
   (`report` for JSON, `metrics` for Prometheus), so that nothing of this costs the daemon time.
-- `frames` are the messages between the two, `processes` forks and ends.
+- `frames` are the messages between the two, `channel` the daemon's end of them, `processes` forks
+  and ends.
 - `board` holds the newest bytes of every collector; `routes` finds those a URL asks for, `http`
   sends them, `page` is for people with a browser.
 - `service` puts these together; `settings` reads which collectors the cluster wants, how often.

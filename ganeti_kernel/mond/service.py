@@ -14,10 +14,11 @@ from typing import Final, Protocol
 
 from ganeti_kernel.mond import exposition, processes, settings, worker
 from ganeti_kernel.mond.board import Board
+from ganeti_kernel.mond.channel import Ended, Process
 from ganeti_kernel.mond.frames import Names
 from ganeti_kernel.mond.http import Server
 from ganeti_kernel.mond.routes import Routes
-from ganeti_kernel.mond.supervisor import Ended, Frame, Process, Supervisor
+from ganeti_kernel.mond.supervisor import Frame, Supervisor
 from ganeti_kernel.specs.collector import Collector
 
 log = logging.getLogger(__name__)

@@ -119,6 +119,27 @@ def test_a_killed_collector_comes_back(mond: Mond) -> None:
     )
 
 
+def test_memory_and_descriptors_stay_flat(mond: Mond) -> None:
+    """Over many requests and rounds, once it is warm; the benchmark does ten times as many."""
+
+    place = Path(f"/proc/{mond.process.pid}")
+
+    def files() -> int:
+        return len(list((place / "fd").iterdir()))
+
+    def work(bursts: int) -> int:
+        for _burst in range(bursts):
+            burst = b"GET /1/list/collectors HTTP/1.1\r\nHost: x\r\n\r\n" * 500
+            last = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            assert mond.raw(burst + last, shut=False).count(b"HTTP/1.1 200 OK") == 501
+            mond.get("/1/report/default/cpu-avg-load?fresh=1")
+        return int((place / "statm").read_text().split()[1]) * 4096
+
+    before, files_before = work(10), files()
+    assert work(40) - before < 4 << 20
+    mond.eventually(lambda: files() <= files_before + 1, "as many descriptors as before")
+
+
 def test_stops_cleanly(ganeti_root: Path, mond: Mond) -> None:
     children = mond.family()
     pid_file = mond.root / "var/run/ganeti/ganeti-mond.pid"
