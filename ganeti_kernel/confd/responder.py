@@ -49,6 +49,9 @@ MAX_KEPT_BYTES: Final = 32 << 20
 NOTHING_LOADED: Final = "the configuration is not loaded yet"
 
 _HEAD: Final = MAGIC + b'{"hmac":"'
+_AROUND: Final = len(_HEAD) + 40 + 1
+"""Bytes of a reply beside what is kept and the salt: its head, the signature, the last brace."""
+
 _MAGIC_SLOT: Final = SLOT["reject:magic"]
 _MALFORMED_SLOT: Final = SLOT["reject:malformed"]
 _SIGNATURE_SLOT: Final = SLOT["reject:signature"]
@@ -144,17 +147,14 @@ class Responder:
             salt, answer = unreadable
             found = _keep(answer, -1)
         text, tail, slot = found
-        out = self._seal(text, tail, salt)
-        if len(out) > limit:
-            text, tail, slot = _keep(self._too_large(len(out)), -1)
-            out = self._seal(text, tail, salt)
+        echo = encode(salt)
+        size = len(tail) + len(echo) + _AROUND
+        if size > limit:
+            text, tail, slot = _keep(self._too_large(size), -1)
             self.counters.add("too_large")
         values[slot] += 1
-        return out
-
-    def _seal(self, text: bytes, tail: bytes, salt: str) -> bytes:
         mac = self.signer.sign(salt.encode() + text)
-        return b"".join((_HEAD, mac.encode(), tail, encode(salt), b"}"))
+        return b"".join((_HEAD, mac.encode(), tail, echo, b"}"))
 
     def _compute(self, snapshot: Snapshot, request: Request) -> Kept:
         self.counters.add("computed")

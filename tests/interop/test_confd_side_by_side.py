@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ganeti_kernel.testing import confd_peer
 from ganeti_kernel.testing.confd_peer import Peer, Reply, Root
-from ganeti_kernel.testing.configurations import LINKS, Maker, configuration
+from ganeti_kernel.testing.configurations import LINKS, Maker, configuration, plain_cluster
 
 pytestmark = [
     pytest.mark.peer,
@@ -253,6 +253,32 @@ def test_same_look_ups_on_recorded_configurations(pair: tuple[Root, Peer, Peer],
         mine, other = ours.ask(10, pointer), theirs.ask(10, pointer)
         assert without_last_bits(mine) == without_last_bits(other), pointer
     assert comparable(11, ours.ask(11)) == comparable(11, theirs.ask(11))
+
+
+@settings(max_examples=1, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_same_answers_on_a_large_cluster(
+    pair: tuple[Root, Peer, Peer], data: st.DataObject
+) -> None:
+    """500 instances on 40 nodes: every node and many instances, whole lists that still fit."""
+    root, theirs, ours = pair
+    serial = next(serial_numbers)
+    config = plain_cluster(TEMPLATE, 500, serial=serial)
+    root.write(json.dumps(config).encode())
+    for peer in (theirs, ours):
+        peer.wait_for_serial(serial)
+    nodes = [node["name"] for node in config["nodes"].values()]
+    instances = list(config["instances"].values())
+    questions: list[tuple[int, Any]] = [(4, None), (5, None), (6, None), (3, None)]
+    questions += [(number, node) for number in (1, 7, 8) for node in nodes]
+    for inst in data.draw(st.permutations(instances))[:100]:
+        questions += [(2, {"1": inst["nics"][0]["ip"]}), (9, inst["name"]), (9, inst["uuid"])]
+        questions += [(10, f"/instances/{inst['uuid']}"), (10, f"/disks/{inst['disks'][0]}")]
+    questions += [(2, {"2": [inst["nics"][0]["ip"] for inst in instances[:60]]})]
+    for number, query in questions:
+        expected = comparable(number, theirs.ask(number, query))
+        assert expected is not None
+        assert comparable(number, ours.ask(number, query)) == expected, (number, query)
 
 
 def without_last_bits(value: Any) -> Any:
