@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ganeti_collectors_drbd as module
 import pytest
 from ganeti_collectors_drbd import Drbd
 
@@ -121,3 +123,25 @@ def test_a_bad_pairing_is_named(tmp_path: Path) -> None:
     pairing.write_text('[["a", "b"]]')
     with pytest.raises(CommandError, match="pairing is not a pairing"):
         collect(DATA / "proc_drbd84.txt", **{"drbd-pairing": str(pairing)})
+
+
+def test_a_node_with_drbd_nine_asks_drbdsetup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = tmp_path / "proc"
+    status.write_text("version: 9.1.22 (api:2/proto:86-121)\nTransports (api:20): tcp (9.1.22)\n")
+    program = tmp_path / "drbdsetup"
+    program.write_text(f"#!/bin/sh\nexec cat {DATA / 'drbdsetup9.json'}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(module, "STATUS_FILE", str(status))
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    made = Drbd(PluginContext(paths=Paths()))
+    assert made.precondition() is None
+    data = made.collect()
+    assert data["versionInfo"] == {"version": "9.1.22", "api": "2", "proto": "86-121"}
+    assert len(data["deviceInfos"]) == 5
+
+
+def test_inactive_without_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STATUS_FILE", "/nonexistent/drbd")
+    assert "not loaded" in str(Drbd(PluginContext(paths=Paths())).precondition())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,23 @@ def test_bad_instances_are_named(tmp_path: Path) -> None:
     bad.write_text('[["a", 1]]')
     with pytest.raises(CommandError, match="instances has no instances with disks"):
         collector(instances=str(bad)).collect()
+
+
+def test_runs_lvs_with_the_columns_it_expects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "lvs"
+    program.write_text(f"#!/bin/sh\necho $* >{tmp_path}/asked\nexec cat {DATA / 'lvs_lv.txt'}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    made = LogicalVolumes(PluginContext(paths=Paths(), node_name="node1", cluster=Confd()))
+    assert made.precondition() is None
+    assert made.collect() == expected()
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith("--noheadings --units B --separator ; -o lv_uuid,lv_name,lv_attr,")
+    assert asked.endswith(",seg_pe_ranges,devices\n")
+
+
+def test_inactive_without_lvs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert "lvm2" in str(LogicalVolumes(PluginContext(paths=Paths())).precondition())
