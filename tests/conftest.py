@@ -173,6 +173,9 @@ class Master:
         status, results, logs = wait_until(ended, f"job {job_id}")
         return status, results[0], [entry[3] for log in logs for entry in log]
 
+    def wait_until(self, condition: Callable[[], Any], what: str) -> None:
+        wait_until(condition, what)
+
     def wait_status(self, job_id: int, status: str) -> None:
         wait_until(lambda: self.job(job_id)[0] == status, f"job {job_id} to be {status}")
 

@@ -50,9 +50,13 @@ def is_alive(path: Path) -> bool:
     return False
 
 
-def remove_stale(paths: Paths, live: Collection[int]) -> None:
-    """Remove the files of jobs that have ended and have no process."""
-    for path in livelock_path(paths, 0).parent.glob("job_*"):
-        number = path.name.removeprefix("job_")
-        if not (number.isdigit() and int(number) in live) and not is_alive(path):
-            path.unlink(missing_ok=True)
+def livelock_files(paths: Paths, live: Collection[int]) -> list[Path]:
+    """The files of all jobs but these."""
+    keep = {livelock_path(paths, job_id) for job_id in live}
+    return [path for path in livelock_path(paths, 0).parent.glob("job_*") if path not in keep]
+
+
+def remove_stale(path: Path) -> None:
+    """Remove a file that no process holds."""
+    if not is_alive(path):
+        path.unlink(missing_ok=True)

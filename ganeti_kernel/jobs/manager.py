@@ -34,7 +34,7 @@ from ganeti_kernel.jobs.job import (
     now,
     set_status,
 )
-from ganeti_kernel.jobs.livelock import is_alive, livelock_path, remove_stale
+from ganeti_kernel.jobs.livelock import is_alive, livelock_files, livelock_path, remove_stale
 from ganeti_kernel.jobs.locks import LockManager
 from ganeti_kernel.jobs.opcodes.base import check_priority
 from ganeti_kernel.jobs.operation import Lock
@@ -114,8 +114,9 @@ class JobManager:
             if alive:
                 self.running[job.id] = Running(job.id, job.process_id or 0, known=True)
             elif job.status != QUEUED:
-                self.running[job.id] = Running(job.id)
-                self._spawn(self._recover(job.id, "its process died while no master daemon ran"))
+                how = "while no master daemon ran"
+                self.running[job.id] = Running(job.id, known=True, how=how)
+                self._spawn(self._check_death(job.id))
             elif job.cancel:
                 await self._end(job.id, CANCELED, JobCanceled("Job canceled by request"))
         await self._sweep()
@@ -204,7 +205,9 @@ class JobManager:
 
     def exited(self, job_id: int, pid: int, how: str) -> None:
         entry = self.running.get(job_id)
-        if entry is not None and entry.pid == pid:
+        if entry is None:
+            remove_stale(livelock_path(self._paths, job_id))
+        elif entry.pid == pid:
             entry.how = how
             self._spawn(self._check_death(job_id))
 
@@ -248,21 +251,32 @@ class JobManager:
         return is_alive(livelock_path(self._paths, job_id))
 
     async def _died(self, entry: Running) -> None:
-        """A job's process is gone: finish the job, start it again, or have it recovered."""
+        """A job's process is gone: have the job started again, or recovered."""
         job_id = entry.job_id
         entry.known = False
         waiting = self._grants.get(job_id)
         if waiting is not None and not waiting.done():
             waiting.set_exception(JobLost(f"the process of job {job_id} died"))
+        try:
+            await self._replace(entry)
+        except JobLost:
+            self.running.pop(job_id, None)  # it ended meanwhile
+        except GenericError as error:  # the store may be full: the watch tries again
+            log.error("job %d: %s", job_id, error)
+            entry.known = True
+
+    async def _replace(self, entry: Running) -> None:
+        job_id = entry.job_id
         job = self.queue.get(job_id)
-        if job.status == QUEUED and not job.cancel and job.process_id is None:
-            if entry.starts >= MAX_STARTS:
-                text = f"its process died {entry.starts} times before it began ({entry.how})"
-                await self._end(job_id, ERROR, OpExecError(text))
-            else:
-                self._fork(job_id)
-        else:
+        if job.end_timestamp is not None:
+            raise JobLost(f"job {job_id} has ended")
+        if not job.queued or job.process_id is not None:
             await self._recover(job_id, f"its process died ({entry.how or 'killed'})")
+        elif entry.starts < MAX_STARTS:
+            self._fork(job_id)
+        else:
+            text = f"its process died {entry.starts} times before it began ({entry.how})"
+            await self._end(job_id, ERROR, OpExecError(text))
 
     async def _recover(self, job_id: int, reason: str) -> None:
         self._wake(self.locks.withdraw(job_id))
@@ -321,7 +335,8 @@ class JobManager:
         )
         stale = [key for key in entries if not key.startswith(prefixes)]
         await self._delete([item.key for item in lost] + stale)
-        remove_stale(self._paths, live)
+        for path in livelock_files(self._paths, live):
+            remove_stale(path)
 
     # -- locks ---------------------------------------------------------------------------------
 
