@@ -130,6 +130,8 @@ class Operation(ABC, Generic[Op]):
     OPCODE: ClassVar[type[Any]]
     HOOKS_PATH: ClassVar[str | None] = None
     OBJECT_TYPE: ClassVar[str] = "CLUSTER"
+    RETURNS_OUTCOME: ClassVar[bool] = False
+    """Whether what the last step returned is the opcode's result; without it that is null."""
 
     def __init__(self, op: Op, context: JobContext) -> None:
         self.op = op
@@ -148,7 +150,7 @@ class Operation(ABC, Generic[Op]):
 
     def result(self, outcomes: Sequence[Any]) -> Any:
         """Return the opcode's result from what the steps returned."""
-        return outcomes[-1] if outcomes else None
+        return outcomes[-1] if self.RETURNS_OUTCOME and outcomes else None
 
     def hooks_environment(self) -> Mapping[str, str]:
         """Variables for hooks, without the GANETI_ prefix."""

@@ -137,6 +137,7 @@ _FIELDS = {
 
 
 class _Diagnosis(Operation[Any]):
+    RETURNS_OUTCOME = True
     KIND = ""
     CALL = ""
 

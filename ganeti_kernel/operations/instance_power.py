@@ -235,9 +235,6 @@ class InstanceStartup(_OnInstance):
             steps.append(self.state_step("up", active=True, source="admin"))
         return steps
 
-    def result(self, outcomes: Sequence[Any]) -> Any:
-        return None
-
 
 @operation
 class InstanceShutdown(_OnInstance):
@@ -268,9 +265,6 @@ class InstanceShutdown(_OnInstance):
             steps.append(self.state_step("down", active=False, source=source))
         return steps
 
-    def result(self, outcomes: Sequence[Any]) -> Any:
-        return None
-
 
 @operation
 class InstanceReboot(_OnInstance):
@@ -300,6 +294,3 @@ class InstanceReboot(_OnInstance):
             start_step(guest, self.node, paused=False, was_running=True),
             self.state_step("up", active=True),
         ]
-
-    def result(self, outcomes: Sequence[Any]) -> Any:
-        return None

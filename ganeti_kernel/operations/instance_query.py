@@ -130,6 +130,7 @@ class InstanceQueryData(Operation[OpInstanceQueryData]):
     """Everything about instances, all of them when none is named."""
 
     OPCODE = OpInstanceQueryData
+    RETURNS_OUTCOME = True
 
     def check(self) -> None:
         view = self.context.view
@@ -161,6 +162,7 @@ class InstanceConsole(Operation[OpInstanceConsole]):
     """How to reach the console of a running instance."""
 
     OPCODE = OpInstanceConsole
+    RETURNS_OUTCOME = True
 
     def check(self) -> None:
         view = self.context.view

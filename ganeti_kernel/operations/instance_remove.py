@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -55,6 +54,3 @@ class InstanceRemove(_OnInstance):
             *remove_steps(view, self.node, self.inst.name, disks, ignore=ignore),
             forget,
         ]
-
-    def result(self, outcomes: Sequence[Any]) -> Any:
-        return None

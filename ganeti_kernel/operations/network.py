@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from ganeti_kernel.config import pools
 from ganeti_kernel.config.changes import Draft, new_uuid
 from ganeti_kernel.errors import ECODE_EXISTS, ECODE_INVAL, ECODE_STATE, AddressPoolError
@@ -29,6 +27,7 @@ from ganeti_kernel.jobs.operation import (
 )
 from ganeti_kernel.objects import ConfigView, Network, Node, NodeGroup
 from ganeti_kernel.operations import facts, finding
+from ganeti_kernel.operations.config_objects import add_object, drop_object
 from ganeti_kernel.operations.hookenv import network_variables
 from ganeti_kernel.operations.no_return import NO_RETURN
 
@@ -105,44 +104,6 @@ def own_addresses(view: ConfigView, network: Network) -> Iterator[tuple[str, str
             yield owner, address
 
 
-@step
-class PutNetwork(Step):
-    """Write a new network. Arguments: network."""
-
-    NAME = "config.add-network"
-
-    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
-        network = msgspec.convert(args["network"], Network)
-
-        def change(draft: Draft) -> None:
-            if network.uuid not in draft.view.networks:
-                draft.put(network)
-
-        context.update(change)
-
-    def undo(self, context: JobContext, args: Mapping[str, Any]) -> None:
-        _drop(context, args["network"]["uuid"])
-
-
-@step
-class DropNetwork(Step):
-    """Take a network out of the configuration. Arguments: uuid."""
-
-    NAME = "config.remove-network"
-
-    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
-        _drop(context, args["uuid"])
-
-
-def _drop(context: JobContext, uuid: str) -> None:
-    def change(draft: Draft) -> None:
-        network = draft.view.networks.get(uuid)
-        if network is not None:
-            draft.delete(network)
-
-    context.update(change)
-
-
 @operation
 class NetworkAdd(Operation[OpNetworkAdd]):
     """Add a network."""
@@ -176,11 +137,7 @@ class NetworkAdd(Operation[OpNetworkAdd]):
             self.context.warn(f"Cannot reserve IP address of {what}: {error}")
 
     def plan(self) -> Sequence[StepPlan]:
-        args = {"network": msgspec.to_builtins(self.network)}
-        return [StepPlan(name=PutNetwork.NAME, args=args)]
-
-    def result(self, outcomes: Sequence[Any]) -> Any:
-        return None
+        return [add_object(self.network)]
 
     def hooks_environment(self) -> Mapping[str, str]:
         return dict(network_variables(self.network))
@@ -220,10 +177,7 @@ class NetworkRemove(Operation[OpNetworkRemove]):
             )
 
     def plan(self) -> Sequence[StepPlan]:
-        return [NO_RETURN, StepPlan(name=DropNetwork.NAME, args={"uuid": self.network.uuid})]
-
-    def result(self, outcomes: Sequence[Any]) -> Any:
-        return None
+        return [NO_RETURN, drop_object(self.network)]
 
     def hooks_environment(self) -> Mapping[str, str]:
         return {"NETWORK_NAME": self.network.name}
@@ -290,9 +244,6 @@ class _Connection(Operation[Any]):
             "before": self.group.networks.get(self.network.uuid),
         }
         return [StepPlan(name=SetConnection.NAME, args=args)]
-
-    def result(self, outcomes: Sequence[Any]) -> Any:
-        return None
 
     def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
         nodes = self.context.view.group_members.get(self.group.uuid, [])

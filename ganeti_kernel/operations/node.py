@@ -32,6 +32,7 @@ from ganeti_kernel.jobs.operation import (
 from ganeti_kernel.objects import Node
 from ganeti_kernel.objects.params import ND_DEFAULTS
 from ganeti_kernel.operations import finding, remote
+from ganeti_kernel.operations.config_objects import add_object, drop_object
 from ganeti_kernel.operations.disks import node_argument
 from ganeti_kernel.operations.no_return import NO_RETURN
 from ganeti_kernel.paths import Paths
@@ -143,42 +144,13 @@ class AwaitNode(Step):
 
 
 @step
-class PutNode(Step):
-    """Write a node. Arguments: node."""
+class DistrustNode(Step):
+    """Take a node's certificate off the list. Arguments: uuid."""
 
-    NAME = "config.add-node"
-
-    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
-        node = msgspec.convert(args["node"], Node)
-
-        def change(draft: Draft) -> None:
-            if node.uuid not in draft.view.nodes:
-                draft.put(node)
-
-        context.update(change)
-
-    def undo(self, context: JobContext, args: Mapping[str, Any]) -> None:
-        _drop(context, args["node"]["uuid"])
-
-
-@step
-class DropNode(Step):
-    """Take a node out of the configuration. Arguments: uuid."""
-
-    NAME = "config.remove-node"
+    NAME = "config.distrust-node"
 
     def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
-        _drop(context, args["uuid"])
-
-
-def _drop(context: JobContext, uuid: str) -> None:
-    def change(draft: Draft) -> None:
-        node = draft.view.nodes.get(uuid)
-        if node is not None:
-            draft.delete(node)
-
-    _trust(context, uuid, None)
-    context.update(change)
+        _trust(context, args["uuid"], None)
 
 
 @step
@@ -266,11 +238,8 @@ class NodeAdd(Operation[OpNodeAdd]):
         return [
             *prepare,
             StepPlan(name=AwaitNode.NAME, args=args),
-            StepPlan(name=PutNode.NAME, args=args),
+            add_object(self.node),
         ]
-
-    def result(self, outcomes: Sequence[Any]) -> Any:
-        return None
 
     def hooks_environment(self) -> Mapping[str, str]:
         return node_environment(self.node)
@@ -327,14 +296,15 @@ class NodeRemove(Operation[OpNodeRemove]):
             )
 
     def plan(self) -> Sequence[StepPlan]:
-        steps = [NO_RETURN, StepPlan(name=DropNode.NAME, args={"uuid": self.node.uuid})]
+        steps = [
+            NO_RETURN,
+            StepPlan(name=DistrustNode.NAME, args={"uuid": self.node.uuid}),
+            drop_object(self.node),
+        ]
         if not self.node.offline:
             args = {"node": node_argument(self.node)}
             steps.append(StepPlan(name=LeaveNode.NAME, args=args))
         return steps
-
-    def result(self, outcomes: Sequence[Any]) -> Any:
-        return None
 
     def hooks_environment(self) -> Mapping[str, str]:
         return {"OP_TARGET": self.node.name, "NODE_NAME": self.node.name}

@@ -50,9 +50,6 @@ class TestDelay(Operation[OpTestDelay]):
             for i in range(rounds)
         ]
 
-    def result(self, outcomes: Sequence[Any]) -> None:
-        return None
-
     def _nodes(self) -> list[Node]:
         if not self.op.on_nodes:
             return []  # without a look at the configuration, which takes time to fetch

@@ -295,6 +295,7 @@ class ClusterVerify(Operation[OpClusterVerify]):
     """Submit the jobs that verify the configuration and each node group."""
 
     OPCODE = OpClusterVerify
+    RETURNS_OUTCOME = True
 
     def check(self) -> None:
         _check_ignored(self.op.ignore_errors)
@@ -326,6 +327,7 @@ class ClusterVerifyConfig(Operation[OpClusterVerifyConfig]):
     """Verify the configuration by itself."""
 
     OPCODE = OpClusterVerifyConfig
+    RETURNS_OUTCOME = True
 
     def plan(self) -> Sequence[StepPlan]:
         args = {
@@ -340,6 +342,7 @@ class ClusterVerifyGroup(Operation[OpClusterVerifyGroup]):
     """Verify the nodes and instances of one group."""
 
     OPCODE = OpClusterVerifyGroup
+    RETURNS_OUTCOME = True
 
     def locks(self) -> Sequence[Lock]:
         group = finding.group(self.context.view, self.op.group_name)

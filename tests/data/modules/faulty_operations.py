@@ -209,9 +209,6 @@ class Wait(Operation[OpTestDelay]):
             for _ in range(rounds)
         ]
 
-    def result(self, outcomes: Sequence[Any]) -> None:
-        return None
-
 
 @step
 class WaitStep(Step):
@@ -231,9 +228,6 @@ class Count(Operation[OpTagsSet]):
 
     def plan(self) -> Sequence[StepPlan]:
         return [StepPlan(name="tag", args={"tags": self.op.tags})]
-
-    def result(self, outcomes: Sequence[Any]) -> None:
-        return None
 
 
 @step
