@@ -29,7 +29,9 @@ LOOK_INTERVAL: Final = 30.0
 LIST_DEADLINE: Final = 10.0
 METRICS_MEMORY: Final = 600.0
 """Seconds after a read of `/metrics` during which reports come with metrics."""
-FIRST_WAIT: Final = 3.0
+SETTINGS_WAIT: Final = 1.0
+"""Seconds the start waits for the cluster's settings; later ones are taken over when they come."""
+FIRST_WAIT: Final = 1.0
 """Seconds the start waits for first reports, so that early readers find them."""
 REFRESH_LIMIT: Final = 30.0
 """Seconds a request for fresh reports waits; then it gets what there is."""
@@ -79,6 +81,7 @@ class Service:
         self._metrics_read = float("-inf")
         self._started = time.time()
         self._look_again = asyncio.Event()
+        self._asked = asyncio.Event()
         self._frame = Frame(
             board=self.board,
             load=catalogue.load,
@@ -95,12 +98,14 @@ class Service:
         if self._options.sweep:
             processes.become_subreaper()
         self.port = await self._server.start(self._options.address, self._options.port)
-        await self._ask_settings()
-        self._adjust(await self._names())
         self._chores = [
             asyncio.ensure_future(chore)
-            for chore in (self._keep_sweeping(), self._keep_looking(), self._keep_asking())
+            for chore in (self._keep_asking(), self._keep_sweeping(), self._keep_looking())
         ]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTINGS_WAIT):
+                await self._asked.wait()
+        self._adjust(await self._names())
         waits = [supervisor.first() for supervisor, _task in self._tasks.values()]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_WAIT):
@@ -198,8 +203,9 @@ class Service:
 
     async def _keep_asking(self) -> None:
         while True:
-            await asyncio.sleep(settings.POLL_INTERVAL)
             await self._ask_settings()
+            self._asked.set()
+            await asyncio.sleep(settings.POLL_INTERVAL)
 
     async def _ask_settings(self) -> None:
         """Take over what the cluster says; without an answer the last one holds."""

@@ -56,6 +56,13 @@ class Mond:
                 stderr=stream,
             )
         self.port = int(self.wait_for_log(r"serving reports on port (\d+)"))
+        self.eventually(self._settled, "every collector has shown what it is")
+
+    def _settled(self) -> bool:
+        return all(
+            item["rounds"] or item["state"] in ("inactive", "disabled")
+            for item in self.collectors().values()
+        )
 
     def wait_for_log(self, pattern: str, after: int = 0) -> str:
         end = time.monotonic() + START

@@ -58,6 +58,8 @@ class Watched:
         self.url = f"http://127.0.0.1:{process.stdout.readline().strip()}"
         self.polls: list[dict[str, dict[str, Any]]] = []
         self.descriptors = self.open_files()
+        while not {"good-a", "good-b"} <= {item["name"] for item in self.get("/1/report/all")}:
+            time.sleep(0.05)
         self.started = time.monotonic()
         while time.monotonic() - self.started < WATCHED:
             self.polls.append({item["name"]: item for item in self.get("/1/report/all")})
