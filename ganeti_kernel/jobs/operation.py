@@ -3,10 +3,10 @@
 An operation never changes anything itself. It plans steps, and each step can be repeated and
 undone, so that whatever dies at whatever moment, the job ends definite:
 
-- a failure or crash before the plan's pivot: finished steps are undone in reverse order, the job
-  fails with the reason, and nothing is left;
-- a failure or crash after the pivot: there is no way back, so the remaining steps are carried on
-  (a crash) or the job fails and says what is still to do (a failure).
+- a failure or crash before the plan's pivot has ended: all steps that were begun, a begun pivot
+  too, are undone in reverse order, the job fails with the reason, and nothing is left;
+- a failure or crash after the pivot has ended: there is no way back, so the remaining steps are
+  carried on (a crash) or the job fails and says what is still to do (a failure).
 
 A step is a class with a name and JSON arguments, not a closure, because the process that undoes it
 may not be the one that planned it.
@@ -39,7 +39,7 @@ class Lock(msgspec.Struct, frozen=True, order=True):
 
 
 class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of a plan as the journal keeps it. After a pivot there is no way back."""
+    """One step of a plan as the journal keeps it. Once a pivot has ended there is no way back."""
 
     name: str
     args: dict[str, Any] = {}
