@@ -31,10 +31,14 @@ if TYPE_CHECKING:
 CONFIG = Path(__file__).parents[2] / "data/config/config.data.rich1.json"
 
 
-class Confd:
-    """Our confd, serving a recorded configuration with some collectors set otherwise."""
+OURS = [sys.executable, "-m", "ganeti_kernel.daemons.confd"]
+UPSTREAM = ["/usr/sbin/ganeti-confd"]
 
-    def __init__(self, root: Path) -> None:
+
+class Confd:
+    """A confd, serving a recorded configuration with some collectors set otherwise."""
+
+    def __init__(self, root: Path, program: list[str]) -> None:
         self.root = root
         self.address = f"127.{random.randint(64, 127)}.{random.randint(0, 255)}.1"
         self.data = root / "var/lib/ganeti"
@@ -51,7 +55,7 @@ class Confd:
         (self.data / "config.data").write_text(json.dumps(config))
         words = ["-f", "--no-user-checks", "-b", self.address]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ganeti_kernel.daemons.confd", *words],
+            [*program, *words],
             env=os.environ | {"GANETI_ROOTDIR": str(root), "GANETI_HOSTNAME": "node1.example.com"},
             stderr=subprocess.DEVNULL,
         )
@@ -67,9 +71,23 @@ class Confd:
         raise AssertionError("confd does not answer")
 
 
-@pytest.fixture
-def confd(ganeti_root: Path) -> Iterator[Confd]:
-    made = Confd(ganeti_root)
+@pytest.fixture(
+    params=[
+        pytest.param(OURS, id="our confd"),
+        pytest.param(
+            UPSTREAM,
+            id="upstream's confd",
+            marks=[
+                pytest.mark.peer,
+                pytest.mark.skipif(
+                    not Path(UPSTREAM[0]).exists(), reason="Debian's ganeti is not installed"
+                ),
+            ],
+        ),
+    ]
+)
+def confd(ganeti_root: Path, request: pytest.FixtureRequest) -> Iterator[Confd]:
+    made = Confd(ganeti_root, request.param)
     try:
         made.wait()
         yield made
