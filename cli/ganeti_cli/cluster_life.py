@@ -135,7 +135,7 @@ def init(name: str, **given: Any) -> int:
 
 def _cluster_options(name: str, given: Mapping[str, Any]) -> Any:
     from ganeti_kernel.operations.bootstrap import ClusterOptions
-    from ganeti_kernel.operations.instance_create import check_beparams
+    from ganeti_kernel.operations.instance_params import check_beparams
     from ganeti_kernel.operations.node import check_ndparams
 
     ipolicy: dict[str, Any] = {}

@@ -41,7 +41,7 @@ def make_request(
         instance_uuid=owner[1],
         uuid=str(uuid.uuid4()),
         index=index,
-        size=_size(index, asked.get("size")),
+        size=parse_disk_size(index, asked),
         mode=mode,
         name=None if name in (None, "", "none") else str(name),
         spec={key: value for key, value in asked.items() if key not in KNOWN},
@@ -51,7 +51,9 @@ def make_request(
     )
 
 
-def _size(index: int, value: Any) -> int:
+def parse_disk_size(index: int, asked: Mapping[str, Any]) -> int:
+    """The size a user wants, MiB; refuses a missing or wrong one."""
+    value = asked.get("size")
     if value is None:
         finding.refuse(f"disk {index}: the size is missing")
     try:

@@ -2,85 +2,35 @@
 
 from __future__ import annotations
 
-import re
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
-from ganeti_kernel.errors import ECODE_INVAL, ECODE_NOENT, ECODE_STATE, UnitParseError
+from ganeti_kernel.errors import ECODE_INVAL, ECODE_NOENT, ECODE_STATE
 from ganeti_kernel.jobs.opcodes import OpInstanceCreate
 from ganeti_kernel.jobs.operation import (
-    JobContext,
+    ALL,
     Lock,
     Operation,
-    Step,
     StepPlan,
     operation,
-    step,
 )
 from ganeti_kernel.objects import Disk, Guest, Instance, Nic, Node
-from ganeti_kernel.objects.params import BE_DEFAULTS, os_base
+from ganeti_kernel.objects.params import os_base
+from ganeti_kernel.operations import allocation, facts, finding, ipolicy, nics, placement
 from ganeti_kernel.operations import disks as disk_steps
-from ganeti_kernel.operations import facts, finding, ipolicy, nics
 from ganeti_kernel.operations.guests import build_guest
 from ganeti_kernel.operations.hookenv import instance_environment
 from ganeti_kernel.operations.instance_config import AddInstance
+from ganeti_kernel.operations.instance_params import check_beparams, check_name
 from ganeti_kernel.operations.instance_power import start_step
-from ganeti_kernel.operations.placement import choose_node
+from ganeti_kernel.operations.os_install import InstallOs
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.rpc.resolve import resolve
-from ganeti_kernel.units import parse_size
-
-_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
-_BE_SIZES: Final = ("maxmem", "minmem")
-
-
-def check_name(name: str) -> None:
-    """Refuse what is no host name (RFC 1123): it becomes a path and an argument on nodes."""
-    if len(name) > 255 or _NAME.fullmatch(name.lower()) is None:
-        finding.refuse(f"Invalid instance name '{name}': use letters, digits, dashes and dots")
-
-
-def check_beparams(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Check backend parameters; `memory` sets both sizes. Refuses, naming the parameter."""
-    out: dict[str, Any] = {}
-    values = dict(given)
-    if "memory" in values:
-        memory = _memory(values.pop("memory"))
-        values = {"maxmem": memory, "minmem": memory} | values
-    for key, value in values.items():
-        if key not in BE_DEFAULTS:
-            known = ", ".join(sorted(BE_DEFAULTS))
-            finding.refuse(f"unknown backend parameter '{key}' (known: {known})")
-        try:
-            if key in _BE_SIZES:
-                out[key] = parse_size(value)
-            elif isinstance(BE_DEFAULTS[key], bool):
-                out[key] = value if isinstance(value, bool) else _yes(value)
-            else:
-                out[key] = int(value)
-        except Exception as error:  # any of the parsers' errors, reported with the name
-            finding.refuse(f"backend parameter '{key}': {error}")
-        if not isinstance(out[key], bool) and out[key] < 1:
-            finding.refuse(f"backend parameter '{key}' must be at least 1")
-    return out
-
-
-def _memory(value: Any) -> int:
-    try:
-        return parse_size(value)
-    except UnitParseError as error:
-        finding.refuse(f"backend parameter 'memory': {error}")
-
-
-def _yes(value: Any) -> bool:
-    text = str(value).lower()
-    if text not in ("true", "yes", "false", "no"):
-        raise ValueError(f"'{value}' is neither yes nor no")
-    return text in ("true", "yes")
+from ganeti_kernel.rpc.results import StorageUnit
 
 
 @operation
@@ -98,6 +48,8 @@ class InstanceCreate(Operation[OpInstanceCreate]):
     def locks(self) -> Sequence[Lock]:
         view = self.context.view
         found = [Lock("instance", self.op.instance_name, exclusive=True)]
+        if self.op.pnode is None:  # the allocator may choose any node
+            found += [Lock("node", ALL), Lock("node-res", ALL, exclusive=True)]
         for name in (self.op.pnode, self.op.snode):
             if name is not None:
                 node = finding.node(view, name)
@@ -120,7 +72,7 @@ class InstanceCreate(Operation[OpInstanceCreate]):
         self.template = self._template()
         self.hypervisor = self._hypervisor()
         self.beparams = check_beparams(op.beparams)
-        self.node = choose_node(self.context, op)
+        self.node = self._choose_node()
         self._check_os()
         self._check_hypervisor()
         self.requests = self._requests()
@@ -132,6 +84,32 @@ class InstanceCreate(Operation[OpInstanceCreate]):
                 self.context, self.node, self.hypervisor, memory, op.instance_name
             )
         self._build()
+
+    def _choose_node(self) -> Node:
+        name = placement.allocator_name(self.context, self.op)
+        if name is None:
+            return placement.named_node(self.context, self.op)
+        op, view = self.op, self.context.view
+        description = facts.describe("disk_template", self.template)
+        networks = [view.find_network(str(nic["network"])) for nic in op.nics if nic.get("network")]
+        request = allocation.allocate_request(
+            op.instance_name,
+            template=self.template,
+            hypervisor=self.hypervisor,
+            os_name=op.os_type or "",
+            be=self._filled_be(),
+            disks=[
+                {"size": disk_steps.parse_disk_size(index, disk), "mode": disk.get("mode", "rw")}
+                for index, disk in enumerate(op.disks)
+            ],
+            nics=[{"network": item.uuid} for item in networks if item is not None],
+            tags=op.tags,
+            group=op.group_name,
+            required_nodes=1,
+        )
+        directory = facts.storage_directory(view.cluster, description)
+        unit = StorageUnit(template=self.template, directory=directory)
+        return placement.allocate(self.context, name, request, unit)
 
     def _template(self) -> str:
         enabled = self.context.view.cluster.enabled_disk_templates
@@ -360,31 +338,6 @@ class InstanceCreate(Operation[OpInstanceCreate]):
         uuids = dict.fromkeys([view.cluster.master_node, self.node.uuid])
         nodes = [view.nodes[item] for item in uuids if item in view.nodes]
         return nodes, nodes
-
-
-@step
-class InstallOs(Step):
-    """Run the OS's create script. Arguments: node, guest, osparams, private, debug.
-
-    `private` names the parameters whose values must not be seen in the script's log.
-
-    Secret parameters are not among the arguments, which are kept: the job process adds them.
-    """
-
-    NAME = "os.create"
-
-    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
-        guest = msgspec.convert(args["guest"], Guest)
-        context.log(f"* running the instance OS create scripts ({guest.os})...")
-        context.nodes.call(
-            disk_steps.node_of(context, args),
-            "os_create",
-            guest=guest,
-            osparams={**args["osparams"], **context.secrets},
-            private=sorted({*args.get("private", ()), *context.secrets}),
-            reinstall=False,
-            debug=int(args["debug"]),
-        )
 
 
 def _relative(path: str) -> str:

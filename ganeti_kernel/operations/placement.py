@@ -2,25 +2,88 @@
 
 from __future__ import annotations
 
-from ganeti_kernel.errors import ECODE_INVAL, ECODE_STATE
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ganeti_kernel.errors import (
+    ECODE_INVAL,
+    ECODE_NORES,
+    ECODE_STATE,
+    OpExecError,
+    OpPrereqError,
+    PluginError,
+)
 from ganeti_kernel.jobs.opcodes import OpInstanceCreate
 from ganeti_kernel.jobs.operation import JobContext
 from ganeti_kernel.objects import Node
-from ganeti_kernel.operations import finding
+from ganeti_kernel.operations import allocation, facts, finding
+from ganeti_kernel.operations.diagnose import usable_nodes
+from ganeti_kernel.rpc.results import StorageUnit
 
 
-def choose_node(context: JobContext, op: OpInstanceCreate) -> Node:
-    """Return the primary node of a new instance; refuses, saying what to give."""
-    if op.pnode is None:
-        name = op.iallocator or context.view.cluster.default_iallocator
-        if op.iallocator:
-            finding.refuse(f"allocator '{name}' is not available yet; give -n NODE", ECODE_STATE)
-        finding.refuse("no node is named; give -n NODE", ECODE_INVAL)
-    if op.iallocator is not None:
-        finding.refuse("a node and an allocator cannot both be given; leave -n or -I out")
+def allocator_name(context: JobContext, op: OpInstanceCreate) -> str | None:
+    """The allocator to ask, None when a node is named; refuses when there is neither."""
+    if op.pnode is not None:
+        if op.iallocator is not None:
+            finding.refuse("a node and an allocator cannot both be given; leave -n or -I out")
+        return None
+    name = op.iallocator or context.view.cluster.default_iallocator
+    if not name or name == ".":
+        finding.refuse(
+            "no node is named and the cluster has no default allocator; give -n NODE or -I NAME",
+            ECODE_INVAL,
+        )
+    return name
+
+
+def named_node(context: JobContext, op: OpInstanceCreate) -> Node:
+    """The node that was named; refuses one that cannot take an instance."""
+    assert op.pnode is not None
     node = finding.usable_node(context.view, op.pnode)
     if op.snode is not None:
         finding.refuse("a secondary node goes only with mirrored disk templates")
     if op.group_name is not None and finding.group(context.view, op.group_name).uuid != node.group:
         finding.refuse(f"node {node.name} is not in node group {op.group_name}")
     return node
+
+
+def allocate(context: JobContext, name: str, request: Mapping[str, Any], unit: StorageUnit) -> Node:
+    """Ask an allocator for one node. `unit`: the storage whose room counts."""
+    view = context.view
+    hypervisor = str(request["hypervisor"])
+    params = {hypervisor: view.cluster.hvparams.get(hypervisor, {})}
+    nodes = usable_nodes(view)
+    infos = context.nodes.call_many(nodes, "node_info", hypervisors=params, storage=[unit])
+    states = context.nodes.call_many(nodes, "instances_list", hypervisors=params)
+    running = {
+        uuid: {item.name: item.memory for item in answer.value.get(hypervisor, ())}
+        for uuid, answer in states.items()
+        if answer.ok
+    }
+    known = {uuid: answer.value for uuid, answer in infos.items() if answer.ok}
+    document = allocation.document(view, known, running, request)
+    chosen = _ask(name, document, view.cluster.default_iallocator_params)
+    if len(chosen) != request["required_nodes"]:
+        raise OpExecError(f"allocator {name} gave {len(chosen)} nodes: {', '.join(chosen)}")
+    node = finding.usable_node(view, chosen[0])
+    context.log(
+        f" - INFO: Selected nodes for instance {request['name']} via iallocator "
+        f"{name}: {', '.join(chosen)}"
+    )
+    return node
+
+
+def _ask(name: str, document: Mapping[str, Any], options: Mapping[str, Any]) -> Sequence[str]:
+    try:
+        plugin = facts.registry().get("allocator", name)
+    except PluginError as error:
+        raise OpPrereqError(str(error), ECODE_STATE) from None
+    answer = plugin.allocate(document, {key: str(value) for key, value in options.items()})
+    if not answer.get("success"):
+        raise OpPrereqError(
+            f"Can't compute nodes using iallocator '{name}': {answer.get('info')}", ECODE_NORES
+        )
+    result = answer.get("result")
+    if not isinstance(result, list) or not all(isinstance(item, str) for item in result):
+        raise OpExecError(f"allocator {name} gave no list of nodes: {result!r}")
+    return result
