@@ -127,9 +127,17 @@ def parse_options(
 
 
 def run_daemon(
-    name: str, options: DaemonOptions, main: MainCoroutine, *, paths: Paths | None = None
+    name: str,
+    options: DaemonOptions,
+    main: MainCoroutine,
+    *,
+    paths: Paths | None = None,
+    owns_data: bool = True,
 ) -> int:
     """Run a daemon until SIGTERM or SIGINT and return its exit code.
+
+    A daemon that only reads the cluster's data (`owns_data` false) may run as another user than
+    its owner, as confd does under upstream's users.
 
     An error that the main coroutine raises ends the daemon with exit code 1 and one line on
     standard error and in the log; a defect (anything but GenericError, OSError) leaves its
@@ -137,7 +145,7 @@ def run_daemon(
     """
     try:
         place = paths or Paths.from_environment()
-        if options.user_checks:
+        if options.user_checks and owns_data:
             check_user(place)
         if options.foreground:
             return _serve(name, options, place, main, lambda _error: None)

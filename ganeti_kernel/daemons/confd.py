@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         port=_default_port(),
         add=_add_options,
     )
-    return run_daemon(NAME, options, _run)
+    return run_daemon(NAME, options, _run, owns_data=False)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

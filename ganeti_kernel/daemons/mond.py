@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse_options(
         NAME, "Tell over HTTP what is going on on this node.", argv, port=default_port()
     )
-    return run_daemon(NAME, options, serve)
+    return run_daemon(NAME, options, serve, owns_data=False)
 
 
 def default_port() -> int:
