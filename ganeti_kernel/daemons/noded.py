@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from ganeti_kernel.constants import NODED_PORT
+from ganeti_kernel.daemons import control
 from ganeti_kernel.daemons.common import Daemon, parse_options, run_daemon
 from ganeti_kernel.errors import ConfigurationError
 from ganeti_kernel.node.context import NodeContext
@@ -39,7 +40,11 @@ async def serve(daemon: Daemon) -> None:
     nics.use(plugins)
 
     def leave() -> None:
-        # called from a call's thread: its answer goes out before the daemon stops
+        # Called from a call's thread: the node's other daemons have nothing to serve any more; the
+        # answer goes out before this one stops.
+        for name in control.NODE_DAEMONS:
+            if name != NAME:
+                control.stop(daemon.paths, name)
         loop.call_soon_threadsafe(loop.call_later, 0.5, daemon.stop.set)
 
     context = NodeContext(daemon.paths, host_name(), plugins, leave)
