@@ -28,6 +28,9 @@ MAX_DEADLINE: Final = 60.0
 RETRY_INACTIVE: Final = 60.0
 """Seconds until an inactive or unusable collector is tried again."""
 MAX_BACKOFF: Final = 60.0
+GATHER: Final = 0.004
+"""Seconds a fresh round waits for others who want it: many clients then share one round instead
+of the first having one of its own and all others the next."""
 TIRED: Final = 3
 """Failures in a row after which the process is replaced: it may have used up descriptors."""
 
@@ -179,9 +182,11 @@ class Supervisor:
         return False
 
     async def _round(self) -> None:
-        waiting, self._waiting = self._waiting, []
         process = self._process
         assert process is not None
+        if self._waiting:
+            await asyncio.sleep(GATHER)
+        waiting, self._waiting = self._waiting, []
         now = time.monotonic()
         regular = now >= self._due
         if regular:
