@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Mond
+    from tests.unit.mond.conftest import Mond
 
 ALWAYS = {"cpu-avg-load", "diskstats", "node-resources"}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Mond
+    from tests.unit.mond.conftest import Mond
 
 RECORDINGS = Path(__file__).parents[2] / "data/mond"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Mond
+    from tests.unit.mond.conftest import Mond
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 

@@ -26,7 +26,7 @@ from ganeti_kernel.specs import Description, PluginContext, hookimpl
 from ganeti_kernel.specs.collector import Collector
 
 if TYPE_CHECKING:
-    from conftest import Mond
+    from tests.unit.mond.conftest import Mond
 
 CONFIG = Path(__file__).parents[2] / "data/config/config.data.rich1.json"
 
