@@ -17,6 +17,7 @@ from ganeti_kernel.testing.plugin import PluginContract
 Document = dict[str, Any]
 
 GROUP = "abe55944-c776-4af5-90c8-7be24e80a3ef"
+OTHER_GROUP = "b5c0b8f4-0000-4000-8000-000000000002"
 SPEC_MIN = {
     "memory-size": 128,
     "cpu-count": 1,
@@ -149,6 +150,19 @@ def nodes(count: int, **changes: Any) -> Document:
     return {name: node(number, **changes) for number, name in enumerate(names(count), 1)}
 
 
+def two_groups(**changes: Any) -> Document:
+    """Four nodes, the last two of them in a group of their own, `other`."""
+    document = cluster(nodes(4))
+    document["nodegroups"][OTHER_GROUP] = {
+        **document["nodegroups"][GROUP],
+        "name": "other",
+        **changes,
+    }
+    for name in names(4)[2:]:
+        document["nodes"][name]["group"] = OTHER_GROUP
+    return document
+
+
 class AllocatorContract(PluginContract):
     """Asks for places in clusters of a few nodes.
 
@@ -246,6 +260,33 @@ class AllocatorContract(PluginContract):
             answer = self.ask(plugin, options, cluster(full), request)
             assert answer["success"], answer["info"]
             assert answer["result"] == [roomy]
+
+    def test_copies_stay_in_one_group(self, plugin: Allocator, options: dict[str, str]) -> None:
+        """The emptiest nodes are in different groups; a disk's copies must not be."""
+        split = two_groups()
+        for name, memory in zip(names(4), (3000, 1000, 2000, 2500), strict=True):
+            split["nodes"][name]["free_memory"] = memory
+        answer = self.ask(plugin, options, split, wish("new.example.com", "drbd", 2))
+        assert answer["success"], answer["info"]
+        groups = {split["nodes"][name]["group"] for name in answer["result"]}
+        assert len(groups) == 1
+
+    def test_stays_in_the_wanted_group(self, plugin: Allocator, options: dict[str, str]) -> None:
+        for group, members in (("default", names(4)[:2]), ("other", names(4)[2:])):
+            request = wish("new.example.com", "plain", 1, group_name=group)
+            answer = self.ask(plugin, options, two_groups(), request)
+            assert answer["success"], answer["info"]
+            assert set(answer["result"]) <= set(members)
+
+    def test_unallocable_group_is_left_out(
+        self, plugin: Allocator, options: dict[str, str]
+    ) -> None:
+        split = two_groups(alloc_policy="unallocable")
+        for name in names(4)[2:]:
+            split["nodes"][name]["free_memory"] = 4000
+        answer = self.ask(plugin, options, split, wish("new.example.com", "plain", 1))
+        assert answer["success"], answer["info"]
+        assert set(answer["result"]) <= set(names(4)[:2])
 
     def test_two_copies_need_two_nodes(self, plugin: Allocator, options: dict[str, str]) -> None:
         request = wish("new.example.com", "drbd", 2)

@@ -1,7 +1,7 @@
 """Conformance suite of the store contract.
 
-Derive from `StoreContract` and override the two fixtures under "override". The tests use nothing
-but the contract, so the same suite runs on an embedded and on a distributed store.
+The tests use nothing but the contract, so the same suite runs on an embedded and on a distributed
+store.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from ganeti_kernel.specs.store import (
     Store,
     StoreBackend,
 )
+from ganeti_kernel.testing.plugin import PluginContract
 
 LEASE_SECONDS = 0.2
 
@@ -60,28 +61,23 @@ class Stores:
         return store
 
 
-class StoreContract:
-    """What every StoreBackend must do."""
+class StoreContract(PluginContract):
+    """Opens real stores.
 
-    # -- override ------------------------------------------------------------------------------
+    To fill in: `plugin_class`, `new_store_url`.
+    Never to be overridden: the tests, `plugin`, `stores`.
+    """
 
-    @pytest.fixture
-    def store_backend(self) -> StoreBackend:
-        """Return the backend under test."""
-        raise NotImplementedError("override the fixture store_backend")
+    CONTRACT = StoreBackend
 
     @pytest.fixture
     def new_store_url(self) -> Callable[[], str]:
         """Return a function that gives the URL of a store that does not exist yet."""
-        raise NotImplementedError("override the fixture new_store_url")
-
-    # -- never override ------------------------------------------------------------------------
+        raise NotImplementedError("fill in the fixture new_store_url: a function")
 
     @pytest.fixture
-    def stores(
-        self, store_backend: StoreBackend, new_store_url: Callable[[], str]
-    ) -> Iterator[Stores]:
-        handles = Stores(store_backend, new_store_url)
+    def stores(self, plugin: StoreBackend, new_store_url: Callable[[], str]) -> Iterator[Stores]:
+        handles = Stores(plugin, new_store_url)
         yield handles
         handles.close()
 

@@ -33,15 +33,24 @@ class Simple(Allocator):
         wanted = request["request"]
         if wanted.get("type") != "allocate":
             return self.refuse(f"request type {wanted.get('type')!r} is not known")
-        fitting = [
-            name
-            for name, node in sorted(request["nodes"].items())
-            if self.usable(node) and self.fits(node, wanted)
+        for group in self.groups(request["nodegroups"], wanted):
+            fitting = [
+                name
+                for name, node in sorted(request["nodes"].items())
+                if group in (None, node["group"]) and self.usable(node) and self.fits(node, wanted)
+            ]
+            fitting.sort(key=lambda name: -request["nodes"][name]["free_memory"])
+            if len(fitting) >= wanted["required_nodes"]:
+                return self.answer(fitting[: wanted["required_nodes"]])
+        return self.refuse("there is not enough room")
+
+    def groups(self, groups: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str | None]:
+        return [
+            uuid
+            for uuid, group in groups.items()
+            if group["alloc_policy"] != "unallocable"
+            and wanted["group_name"] in (None, group["name"])
         ]
-        fitting.sort(key=lambda name: -request["nodes"][name]["free_memory"])
-        if len(fitting) < wanted["required_nodes"]:
-            return self.refuse("there is not enough room")
-        return self.answer(fitting[: wanted["required_nodes"]])
 
     def usable(self, node: Mapping[str, Any]) -> bool:
         return not node["offline"] and not node["drained"] and bool(node["vm_capable"])
@@ -98,6 +107,21 @@ class RaisesWhenFull(Simple):
         raise RuntimeError(why)
 
 
+class MixesGroups(Simple):
+    def groups(self, groups: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str | None]:
+        return [None]
+
+
+class ForgetsTheWantedGroup(Simple):
+    def groups(self, groups: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str | None]:
+        return super().groups(groups, {**wanted, "group_name": None})
+
+
+class LikesTheUnallocable(Simple):
+    def groups(self, groups: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str | None]:
+        return [*sorted(groups, reverse=True)]
+
+
 class ChangesItsMind(Simple):
     def __init__(self, context: PluginContext) -> None:
         super().__init__(context)
@@ -143,6 +167,9 @@ class AnswersAnything(Simple):
         (TooMany, "test_places_on_nodes_of_the_cluster"),
         (SaysNothing, "test_two_copies_need_two_nodes"),
         (RaisesWhenFull, "test_empty_cluster_is_no_error"),
+        (MixesGroups, "test_copies_stay_in_one_group"),
+        (ForgetsTheWantedGroup, "test_stays_in_the_wanted_group"),
+        (LikesTheUnallocable, "test_unallocable_group_is_left_out"),
         (ChangesItsMind, "test_same_question_same_answer"),
         (Scribbles, "test_question_is_left_as_it_is"),
         (NeedsAll, "test_incomplete_document_is_no_error"),

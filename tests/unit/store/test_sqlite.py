@@ -16,7 +16,7 @@ import pytest
 from ganeti_kernel.errors import StoreError
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.specs.base import PluginContext
-from ganeti_kernel.specs.store import Put, Store, StoreBackend
+from ganeti_kernel.specs.store import Put, Store
 from ganeti_kernel.store import sqlite
 from ganeti_kernel.store.sqlite import SqliteBackend
 from ganeti_kernel.store.url import file_path, file_url, scheme
@@ -35,8 +35,8 @@ def url(tmp_path: Path) -> str:
 
 class TestContract(StoreContract):
     @pytest.fixture
-    def store_backend(self, backend: SqliteBackend) -> StoreBackend:
-        return backend
+    def plugin_class(self) -> type[SqliteBackend]:
+        return SqliteBackend
 
     @pytest.fixture
     def new_store_url(self, tmp_path: Path) -> Callable[[], str]:
