@@ -35,6 +35,9 @@ def test_pip_install_of_everything(tmp_path: Path) -> None:
     assert "Commands:" in run(venv / "bin" / "gnt-instance", "--help", cwd=tmp_path)
     rows = json.loads(run(venv / "bin" / "gnt-plugins", "check", "--json", cwd=tmp_path))
     assert {row["state"] for row in rows} == {"usable"}
+    # Templates are data files, which a wheel may lack.
+    run(venv / "bin" / "gnt-plugins", "new", "store", "mine", cwd=tmp_path)
+    assert (tmp_path / "ganeti-stores-mine/src/ganeti_stores_mine/journal.py").is_file()
     assert "site-packages" in run(
         python, "-c", "import ganeti_kernel; print(ganeti_kernel.__file__)", cwd=tmp_path
     )

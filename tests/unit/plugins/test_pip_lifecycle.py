@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import site
-import subprocess
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.unit.plugins.conftest import Environment
 
 pytestmark = pytest.mark.slow
 
@@ -80,50 +78,6 @@ def write_distribution(folder: Path, distribution: str, name: str, code: str) ->
     return project
 
 
-class Environment:
-    """A virtual environment that sees this one's packages, and a node directory."""
-
-    def __init__(self, folder: Path) -> None:
-        self.root = folder / "root"
-        self.root.mkdir()
-        venv = folder / "venv"
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
-        self.python = venv / "bin" / "python"
-        packages = next(venv.glob("lib/python3*/site-packages"))
-        for index, path in enumerate(site.getsitepackages()):
-            # Through addsitedir, so that editable installations there count as well.
-            (packages / f"outer{index}.pth").write_text(f"import site; site.addsitedir({path!r})\n")
-
-    def pip(self, *args: str | Path) -> None:
-        subprocess.run(
-            [sys.executable, "-m", "pip", "--python", self.python, "--quiet",
-             "--disable-pip-version-check", *args],
-            check=True, capture_output=True, timeout=100,
-        )  # fmt: skip
-
-    def install(self, *projects: Path) -> None:
-        self.pip("install", "--no-index", "--no-deps", "--no-build-isolation", *projects)
-
-    def plugins(self, *args: str) -> tuple[int, list[dict[str, Any]]]:
-        """Run gnt-plugins; returns exit code and its JSON."""
-        done = subprocess.run(
-            [self.python, "-c", "from ganeti_cli.gnt_plugins import main; main()", *args, "--json"],
-            env=dict(os.environ) | {"GANETI_ROOTDIR": str(self.root)},
-            capture_output=True, timeout=60, text=True, check=False,
-        )  # fmt: skip
-        assert "Traceback" not in done.stderr, done.stderr
-        return done.returncode, json.loads(done.stdout)
-
-    def check(self) -> tuple[int, dict[str, dict[str, Any]]]:
-        code, rows = self.plugins("check", "extstorage")
-        return code, {row["name"]: row for row in rows}
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    return Environment(tmp_path_factory.mktemp("pip"))
-
-
 @pytest.fixture
 def installed(environment: Environment, tmp_path: Path) -> Iterator[Any]:
     """A function that installs distributions, which are removed after the test."""
@@ -144,10 +98,10 @@ def test_a_good_one_appears_and_vanishes(environment: Environment, tmp_path: Pat
     _code, rows = environment.plugins("list", "extstorage")
     found = next(row for row in rows if row["name"] == "good")
     assert (found["distribution"], found["state"]) == ("throwaway-good", "enabled")
-    assert environment.check()[1]["good"]["state"] == "usable"
+    assert environment.check("extstorage")[1]["good"]["state"] == "usable"
     environment.pip("uninstall", "--yes", "throwaway-good")
     assert "good" not in {row["name"] for row in environment.plugins("list", "extstorage")[1]}
-    assert "good" not in environment.check()[1]
+    assert "good" not in environment.check("extstorage")[1]
 
 
 def test_every_kind_of_broken_one_costs_only_itself(
@@ -159,8 +113,8 @@ def test_every_kind_of_broken_one_costs_only_itself(
         assert old in code, name
         items.append((f"throwaway-{name}", name, code.replace(old, new)))
     installed(*items)
-    code, rows = environment.check()
-    assert code == 1
+    exit_code, rows = environment.check("extstorage")
+    assert exit_code == 1
     assert rows["sound"]["state"] == "usable"
     for name, (_old, _new, text) in SPOILT.items():
         assert rows[name]["state"] == "BROKEN", rows[name]
@@ -174,7 +128,7 @@ def test_two_offers_of_one_name_are_both_refused_until_one_is_disabled(
 ) -> None:
     code = GOOD.format(name="twice")
     installed(("throwaway-first", "twice", code), ("throwaway-second", "twice", code))
-    exit_code, rows = environment.check()
+    exit_code, rows = environment.check("extstorage")
     assert exit_code == 1
     assert "throwaway-first 1.0" in rows["twice"]["problem"]
     assert "throwaway-second 1.0" in rows["twice"]["problem"]
@@ -183,13 +137,13 @@ def test_two_offers_of_one_name_are_both_refused_until_one_is_disabled(
     settings.parent.mkdir(parents=True)
     settings.write_text('[disabled]\nextstorage = ["twice@throwaway-first"]\n')
     try:
-        exit_code, rows = environment.check()
+        exit_code, rows = environment.check("extstorage")
         assert rows["twice"]["state"] == "usable"
         assert rows["twice"]["from"] == "throwaway-second 1.0"
         settings.write_text('[disabled]\nextstorage = ["twice"]\n')
-        assert "twice" not in environment.check()[1]
+        assert "twice" not in environment.check("extstorage")[1]
         settings.write_text("[disabled\n")
-        exit_code, rows = environment.check()
+        exit_code, rows = environment.check("extstorage")
         assert exit_code == 1  # and the other plugins stay usable
         assert rows["twice"]["state"] == "BROKEN"
     finally:
@@ -202,7 +156,7 @@ def test_disabling_needs_no_import(environment: Environment, installed: Any) -> 
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text('[disabled]\nextstorage = ["bomb"]\n')
     try:
-        code, rows = environment.check()
+        code, rows = environment.check("extstorage")
         assert "bomb" not in rows
         assert code == 0
         _code, listed = environment.plugins("list", "extstorage")
