@@ -33,10 +33,13 @@ def instance_state(context: NodeContext, hypervisor: str, name: str) -> Instance
 
 @node_call("instance_start")
 def instance_start(context: NodeContext, guest: Guest, paused: bool = False) -> None:
-    """Activate the disks and start the guest; a running guest is left as it is."""
+    """Activate the disks and start the guest.
+
+    What becomes of a guest that is there already is the plugin's: one that runs is left as it is,
+    one whose start was cut off is carried on.
+    """
     with context.hypervisor(guest.hypervisor) as plugin:
-        if plugin.instance_state(guest.name) is None:
-            plugin.start_instance(with_disks(context, guest), paused)
+        plugin.start_instance(with_disks(context, guest), paused)
 
 
 def _by_name(args: Arguments) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ganeti_kernel.errors import GenericError, OpExecError, RemoteError
 from ganeti_kernel.jobs.operation import JobContext, Step, step
 from ganeti_kernel.objects import Guest
 from ganeti_kernel.operations.disks import node_of
@@ -26,12 +27,18 @@ class InstallOs(Step):
     def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
         guest = msgspec.convert(args["guest"], Guest)
         context.log(f"* running the instance OS create scripts ({guest.os})...")
-        context.nodes.call(
-            node_of(context, args),
-            "os_create",
-            guest=guest,
-            osparams={**args["osparams"], **context.secrets},
-            private=sorted({*args.get("private", ()), *context.secrets}),
-            reinstall=False,
-            debug=int(args["debug"]),
-        )
+        node = node_of(context, args)
+        try:
+            context.nodes.call(
+                node,
+                "os_create",
+                guest=guest,
+                osparams={**args["osparams"], **context.secrets},
+                private=sorted({*args.get("private", ()), *context.secrets}),
+                reinstall=False,
+                debug=int(args["debug"]),
+            )
+        except RemoteError:
+            raise
+        except GenericError as error:
+            raise OpExecError(f"on node {node.name}: {error}") from error

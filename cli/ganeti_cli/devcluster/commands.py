@@ -159,6 +159,10 @@ def _check(root: Path, mode: str) -> None:
         raise CommandError("--mode netns needs root; --mode loopback does not")
 
 
+SHARED: Final = ("loopfile", "shared-file-storage")
+"""Directories below /srv/ganeti that all nodes reach, as a shared file system would give them."""
+
+
 def prepare(layout: Layout, name: str) -> None:
     """Write what a node's machine has before it joins a cluster."""
     paths = layout.paths(name)
@@ -172,6 +176,10 @@ def prepare(layout: Layout, name: str) -> None:
         paths.under("/srv/ganeti/extstorage"),
     ):
         path.mkdir(parents=True, exist_ok=True)
+    for folder in SHARED:
+        shared = layout.root / "shared" / folder
+        shared.mkdir(parents=True, exist_ok=True)
+        paths.under(f"/srv/ganeti/{folder}").symlink_to(shared)
     paths.hosts_file.write_text(hosts_file(layout))
     paths.under("/etc/default/ganeti").write_text(defaults_file(layout, name))
     paths.file_storage_paths.write_text(
