@@ -377,6 +377,22 @@ def test_large_configuration_is_stored(empty_store: Store, rich1: ConfigView) ->
     assert load_view(empty_store)[0].disks.keys() == disks.keys()
 
 
+def test_deleted_and_made_anew_in_one_change(writer: ConfigWriter) -> None:
+    """The new object has a serial number of its own; what was there before is what counts."""
+    draft = Draft(writer.view)
+    draft.put(Disk(uuid="again"))
+    writer.commit(draft.changes())
+    draft = Draft(writer.view)
+    draft.replace(draft.view.disks["again"], size=8)
+    after = writer.commit(draft.changes())
+    assert after.disks["again"].serial_no == 2
+    draft = Draft(after)
+    draft.delete(after.disks["again"])
+    draft.put(Disk(uuid="again", size=9))
+    after = writer.commit(draft.changes())
+    assert (after.disks["again"].size, after.disks["again"].serial_no) == (9, 3)
+
+
 # -- any sequence ------------------------------------------------------------------------------
 
 ACTIONS = st.lists(
