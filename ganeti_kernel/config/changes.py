@@ -81,12 +81,7 @@ class Draft:
         if pending is not None and pending[1] is None:
             expect = pending[0]  # deleted in this draft and made anew
         else:
-            if ident in self._pending:  # what the first change saw counts, also after a deletion
-            expect = self._pending[ident][0]
-        elif lookup(self.base, ident) is not None:
-            expect = value.serial_no  # type: ignore[attr-defined]
-        else:
-            expect = 0
+            expect = value.serial_no if lookup(self.base, ident) is not None else 0  # type: ignore[attr-defined]
         self._pending[ident] = (expect, value)
         self._view = None
         return value
