@@ -122,6 +122,21 @@ def cluster(nodes: Document, instances: list[Document] | None = None) -> Documen
     }
 
 
+def settle(document: Document) -> None:
+    """Make the nodes' books balance: what is not free is an instance's or the node's own.
+
+    An allocator may take memory that nobody accounts for as a sign of trouble, as upstream's does.
+    """
+    for name, entry in document["nodes"].items():
+        primaries = [item for item in document["instances"].values() if item["nodes"][0] == name]
+        here = [item for item in document["instances"].values() if name in item["nodes"]]
+        used = sum(item["memory"] for item in primaries)
+        entry["total_memory"] = max(entry["total_memory"], entry["free_memory"] + used + 256)
+        entry["reserved_memory"] = entry["total_memory"] - entry["free_memory"] - used
+        entry["total_disk"] = entry["free_disk"] + sum(item["disk_space_total"] for item in here)
+        entry["i_pri_memory"] = entry["i_pri_up_memory"] = used
+
+
 def wish(name: str, template: str, required: int, **changes: Any) -> Document:
     """A request to place a new instance."""
     return {
@@ -171,7 +186,15 @@ class AllocatorContract(PluginContract):
 
     CONTRACT = Allocator
     FEATURES = dict.fromkeys(
-        ("allocate", "multi-allocate", "relocate", "node-evacuate", "change-group"), ()
+        (
+            "allocate",
+            "allocate-secondary",
+            "change-group",
+            "multi-allocate",
+            "node-evacuate",
+            "relocate",
+        ),
+        (),
     )
     ANSWERS: ClassVar[tuple[str, ...]] = ("allocate",)
 
@@ -183,6 +206,7 @@ class AllocatorContract(PluginContract):
         self, plugin: Allocator, options: dict[str, str], document: Document, request: Document
     ) -> Document:
         """Ask, and hold the answer to its shape."""
+        settle(document)
         answer = plugin.allocate(document | {"request": request}, options)
         assert set(answer) >= {"success", "info", "result"}
         assert isinstance(answer["success"], bool)
@@ -224,17 +248,15 @@ class AllocatorContract(PluginContract):
     def test_unusable_nodes_are_left_out(
         self, plugin: Allocator, options: dict[str, str], trouble: Document
     ) -> None:
-        for good in names(3):
-            bad = {
-                name: node(number, **({} if name == good else trouble))
-                for number, name in enumerate(names(3), 1)
-            }
+        # Two stay usable: one alone could not take over what it lost, and may be refused for that.
+        for odd in names(3):
+            bad = nodes(3)
             # What cannot be used has most room, and must not tempt.
-            for name in set(names(3)) - {good}:
-                bad[name] |= {"free_memory": 4000, "free_disk": 100000}
+            bad[odd] |= {**trouble, "free_memory": 4000, "free_disk": 100000}
             answer = self.ask(plugin, options, cluster(bad), wish("new.example.com", "plain", 1))
             assert answer["success"], answer["info"]
-            assert answer["result"] == [good]
+            assert len(answer["result"]) == 1
+            assert set(answer["result"]) < set(names(3)) - {odd}
 
     @pytest.mark.parametrize(
         "wanted",
@@ -252,14 +274,15 @@ class AllocatorContract(PluginContract):
         assert answer["success"] is False
         assert not answer["result"]
 
-    def test_takes_the_node_that_has_room(self, plugin: Allocator, options: dict[str, str]) -> None:
-        for roomy in names(3):
-            full = nodes(3, free_memory=128)
-            full[roomy]["free_memory"] = 3000
+    def test_takes_a_node_that_has_room(self, plugin: Allocator, options: dict[str, str]) -> None:
+        for roomy in (names(4)[:2], names(4)[2:]):
+            full = nodes(4, free_memory=128)
+            for name in roomy:
+                full[name]["free_memory"] = 3000
             request = wish("new.example.com", "plain", 1)
             answer = self.ask(plugin, options, cluster(full), request)
             assert answer["success"], answer["info"]
-            assert answer["result"] == [roomy]
+            assert set(answer["result"]) < set(roomy)
 
     def test_copies_stay_in_one_group(self, plugin: Allocator, options: dict[str, str]) -> None:
         """The emptiest nodes are in different groups; a disk's copies must not be."""
@@ -360,14 +383,17 @@ class AllocatorContract(PluginContract):
     def test_many_at_once_do_not_overfill(self, plugin: Allocator, options: dict[str, str]) -> None:
         if "multi-allocate" not in plugin.describe().features:
             pytest.skip("no feature multi-allocate")
-        wishes = [wish(f"new{number}.example.com", "plain", 1, memory=1024) for number in range(5)]
-        for item in wishes:
-            del item["type"]
-        request = {"type": "multi-allocate", "instances": wishes}
-        answer = self.ask(plugin, options, cluster(nodes(2)), request)
-        assert answer["success"], answer["info"]
-        placed, failed = answer["result"]
-        assert len(placed) + len(failed) == len(wishes)
-        assert 1 <= len(placed) <= 4, "two nodes with 2 GiB free hold at most four of 1 GiB"
-        count = [chosen for _, (chosen,) in placed]
-        assert all(count.count(name) <= 2 for name in names(2))
+        for number, memory in ((2, 512), (5, 1024)):
+            wishes = [wish(f"new{i}.example.com", "plain", 1, memory=memory) for i in range(number)]
+            for item in wishes:
+                del item["type"]
+            request = {"type": "multi-allocate", "instances": wishes}
+            answer = self.ask(plugin, options, cluster(nodes(2)), request)
+            if not answer["success"]:  # not all fit: whether some are placed is the allocator's
+                assert number == 5, answer["info"]
+                continue
+            placed, failed = answer["result"]
+            assert len(placed) + len(failed) == number
+            assert len(placed) >= 1
+            count = [chosen for _, (chosen,) in placed]
+            assert all(count.count(name) <= 2 for name in names(2)), "2 GiB free hold two of 1 GiB"
