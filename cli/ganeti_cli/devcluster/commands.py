@@ -151,6 +151,8 @@ def _check(root: Path, mode: str) -> None:
         raise CommandError(f"there is a cluster in {root}; gnt-devcluster down removes it")
     if root.exists() and any(root.iterdir()):
         raise CommandError(f"{root} is not empty; name another --root")
+    if root.exists() and root.stat().st_uid != os.geteuid():
+        raise CommandError(f"{root} belongs to somebody else; name another --root")
     if len(str(root)) > MAX_ROOT:
         raise CommandError(
             f"{root} is too long a path for Unix sockets below it; use at most {MAX_ROOT} letters"
