@@ -12,11 +12,13 @@ import pytest
 
 GUIDES = Path(__file__).parents[3] / "docs/guides"
 KINDS = {
+    "allocators": "ganeti.allocators",
     "confd-queries": "ganeti.confd_queries",
     "disk-templates": "ganeti.disk_templates",
     "extstorage": "ganeti.extstorage",
     "hypervisors": "ganeti.hypervisors",
     "network-scripts": "ganeti.network_scripts",
+    "stores": "ganeti.stores",
 }
 CONFIG = """\
 [pytest]
