@@ -24,7 +24,7 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tools/typecheck $(PROJECTS)
-	PYTHONPATH=cli $(BIN)/lint-imports --config setup.cfg
+	PYTHONPATH=cli $(BIN)/lint-imports setup.cfg
 
 format: venv
 	$(BIN)/ruff check --fix .

@@ -239,3 +239,17 @@ def plain_master(masters: Callable[..., Master]) -> Iterator[Master]:
         finally:
             daemon.stop()
             wait_until(lambda: not daemon.processes(), "the processes to end")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show what tests measured (`record_property("figure", text)`), also where they passed."""
+    figures = [
+        str(value)
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == "figure"
+    ]
+    if figures:
+        terminalreporter.section("figures")
+        for figure in sorted(figures):
+            terminalreporter.write_line(figure)

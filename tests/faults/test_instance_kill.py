@@ -202,7 +202,7 @@ def matrix(cluster: StruckCluster, prepare: Any, opcode: dict[str, Any], who: st
 
 
 @pytest.mark.parametrize("who", VICTIMS)
-def test_add(cluster: StruckCluster, who: str) -> None:
+def test_add(cluster: StruckCluster, who: str, record_property: Any) -> None:
     outcomes: Counter[str] = Counter()
 
     def nothing_there() -> None:
@@ -224,11 +224,11 @@ def test_add(cluster: StruckCluster, who: str) -> None:
     cluster.settle()
     assert cluster.do(REMOVE)[0] == "success"
     assert cluster.traces() == NOTHING
-    print(f"add, kill -9 of {who}: {dict(outcomes)}, nothing leaked")
+    record_property("figure", f"add, kill -9 of {who}: {dict(outcomes)}, nothing leaked")
 
 
 @pytest.mark.parametrize("who", VICTIMS)
-def test_remove(cluster: StruckCluster, who: str) -> None:
+def test_remove(cluster: StruckCluster, who: str, record_property: Any) -> None:
     outcomes: Counter[str] = Counter()
 
     def instance_there() -> None:
@@ -251,4 +251,4 @@ def test_remove(cluster: StruckCluster, who: str) -> None:
     if cluster.traces() != NOTHING:
         assert cluster.do(REMOVE)[0] == "success"
     assert cluster.traces() == NOTHING
-    print(f"remove, kill -9 of {who}: {dict(outcomes)}, nothing leaked")
+    record_property("figure", f"remove, kill -9 of {who}: {dict(outcomes)}, nothing leaked")

@@ -47,7 +47,9 @@ def victim(master: Master, rng: random.Random) -> int | None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_every_job_ends_and_nothing_is_left(master: Master, seed: int) -> None:
+def test_every_job_ends_and_nothing_is_left(
+    master: Master, seed: int, record_property: Any
+) -> None:
     rng = random.Random(seed)
     with master.client() as client:
         answers = client.submit_many_jobs(jobs(24))
@@ -64,7 +66,7 @@ def test_every_job_ends_and_nothing_is_left(master: Master, seed: int) -> None:
             master.process.wait()
         master.ensure()
     outcomes = Counter(master.wait(job_id)[0] for job_id in ids)
-    print(f"{kills} kills: {dict(outcomes)}")
+    record_property("figure", f"{kills} kills: {dict(outcomes)}")
     assert set(outcomes) <= FINAL
     assert outcomes["success"] > len(ids) // 2
     with master.client() as client:

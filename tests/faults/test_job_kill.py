@@ -64,7 +64,7 @@ def clean(master: Master) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("who", list(ROUNDS))
-def test_kill_at_every_request(master: Master, who: str) -> None:
+def test_kill_at_every_request(master: Master, who: str, record_property: Any) -> None:
     """Kill at request 1, 2, … of the job until a job makes fewer requests than that."""
     outcomes: Counter[str] = Counter()
     for when, pace in ROUNDS[who]:
@@ -85,14 +85,14 @@ def test_kill_at_every_request(master: Master, who: str) -> None:
             outcomes[status] += 1
             at += pace
         assert at > 15
-    print(f"killed {who}: {dict(outcomes)}")
+    record_property("figure", f"job of five steps, kill -9 of {who}: {dict(outcomes)}")
     folder = master.paths.run_dir / "livelocks"
     master.wait_until(lambda: not list(folder.iterdir()), "all livelocks to go")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_carried_on_past_the_pivot(master: Master) -> None:
+def test_carried_on_past_the_pivot(master: Master, record_property: Any) -> None:
     """Killed before its pivot has ended a job is undone, after it it is carried through."""
     outcomes: Counter[str] = Counter()
     at = 1
@@ -105,7 +105,7 @@ def test_carried_on_past_the_pivot(master: Master) -> None:
             break
         outcomes[status] += 1
         at += 1
-    print(f"with a pivot: {dict(outcomes)}")
+    record_property("figure", f"job with a pivot, kill -9 of it: {dict(outcomes)}")
     assert outcomes["error"] > 10
     assert outcomes["success"] > 5
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ganeti_hypervisors_kvm import KvmHypervisor, taps
@@ -115,7 +116,9 @@ def settled(root: Path) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.skipif(not QEMU, reason="QEMU is not installed")
 @pytest.mark.skipif(not taps.usable(), reason="taps need root and /dev/net/tun")
-def test_start_of_a_guest_killed_at_any_moment(ganeti_netns: None, ganeti_root: Path) -> None:
+def test_start_of_a_guest_killed_at_any_moment(
+    ganeti_netns: None, ganeti_root: Path, record_property: Any
+) -> None:
     plugin = KvmHypervisor(PluginContext(paths=Paths(ganeti_root)))
     guest = make_guest(plugin, NAME, {"kernel_path": "", "kvm_path": QEMU, "kvm_flag": "disabled"})
     whole = run(START, str(ganeti_root), QEMU)
@@ -135,7 +138,9 @@ def test_start_of_a_guest_killed_at_any_moment(ganeti_netns: None, ganeti_root: 
         assert "tap" not in links, f"moment {moment}"
         files = [path for path in ganeti_root.glob("var/run/**/*") if not path.is_dir()]
         assert files == [], f"moment {moment}"
-    print(f"{running} of {MOMENTS} starts finished after kill -9, nothing left behind")
+    record_property(
+        "figure", f"{running} of {MOMENTS} starts finished after kill -9, nothing left behind"
+    )
 
 
 @pytest.mark.root
