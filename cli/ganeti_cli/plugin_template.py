@@ -85,7 +85,7 @@ def names_of(kind: Kind, name: str, family: str) -> dict[str, str]:
         if not WORDS.fullmatch(word):
             raise OpPrereqError(
                 f"{word!r} cannot be a plugin's {what}: use small letters and digits, a letter "
-                f"first, in words joined by single dashes (for example my-{kind.family[:-1]})",
+                f"first, in words joined by single dashes (for example my-own)",
                 ECODE_INVAL,
             )
         if len(word) > limit:
