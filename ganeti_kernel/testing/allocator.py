@@ -274,6 +274,15 @@ class AllocatorContract(PluginContract):
         assert answer["success"] is False
         assert not answer["result"]
 
+    @pytest.mark.parametrize("template", ["ext", "diskless"])
+    def test_shared_storage_needs_no_room_on_a_node(
+        self, plugin: Allocator, options: dict[str, str], template: str
+    ) -> None:
+        request = wish("new.example.com", template, 1)
+        answer = self.ask(plugin, options, cluster(nodes(2, free_disk=0)), request)
+        assert answer["success"], answer["info"]
+        assert set(answer["result"]) <= set(names(2))
+
     def test_takes_a_node_that_has_room(self, plugin: Allocator, options: dict[str, str]) -> None:
         for roomy in (names(4)[:2], names(4)[2:]):
             full = nodes(4, free_memory=128)

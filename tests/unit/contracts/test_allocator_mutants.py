@@ -56,8 +56,12 @@ class Simple(Allocator):
         return not node["offline"] and not node["drained"] and bool(node["vm_capable"])
 
     def fits(self, node: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-        enough = node["free_memory"] >= wanted["memory"]
-        return enough and bool(node["free_disk"] >= wanted["disk_space_total"])
+        if node["free_memory"] < wanted["memory"]:
+            return False
+        return self.elsewhere(wanted) or node["free_disk"] >= wanted["disk_space_total"]
+
+    def elsewhere(self, wanted: Mapping[str, Any]) -> bool:
+        return wanted["disk_template"] in ("diskless", "ext")
 
     def answer(self, chosen: list[str]) -> dict[str, Any]:
         return {"success": True, "info": "placed", "result": chosen}
@@ -85,6 +89,11 @@ class ForgetsDisks(Simple):
 class ForgetsMemory(Simple):
     def fits(self, node: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
         return bool(node["free_disk"] >= wanted["disk_space_total"])
+
+
+class LooksForRoomAnyway(Simple):
+    def elsewhere(self, wanted: Mapping[str, Any]) -> bool:
+        return False
 
 
 class SameNodeTwice(Simple):
@@ -163,6 +172,7 @@ class AnswersAnything(Simple):
         (LikesOffline, "test_unusable_nodes_are_left_out"),
         (ForgetsDisks, "test_what_does_not_fit_is_no_error"),
         (ForgetsMemory, "test_what_does_not_fit_is_no_error"),
+        (LooksForRoomAnyway, "test_shared_storage_needs_no_room_on_a_node"),
         (SameNodeTwice, "test_places_on_nodes_of_the_cluster"),
         (TooMany, "test_places_on_nodes_of_the_cluster"),
         (SaysNothing, "test_two_copies_need_two_nodes"),
