@@ -46,6 +46,7 @@ _FORMS: Final[dict[type[errors.GenericError], tuple[Callable[[errors.GenericErro
         EXIT_FAILURE,
     ),
     NotMaster: (_not_master, EXIT_FAILURE),
+    errors.TagError: (lambda e: f"Failure: invalid tag(s) given:\n{e}", EXIT_FAILURE),
     errors.HooksAbort: (_hooks, EXIT_FAILURE),
     errors.OpPrereqError: (_prereq, EXIT_FAILURE),
     errors.OpExecError: (lambda e: f"Failure: command execution error:\n{e}", EXIT_FAILURE),

@@ -9,6 +9,10 @@ from ganeti_cli.app import Entry, Program, run
 PROGRAM = Program(
     "gnt-cluster",
     {
+        "add-tags": Entry("ganeti_cli.tags:add_cluster", "Add tags."),
+        "list-tags": Entry("ganeti_cli.tags:list_cluster", "List tags."),
+        "remove-tags": Entry("ganeti_cli.tags:remove_cluster", "Remove tags."),
+        "search-tags": Entry("ganeti_cli.tags:search", "Find tags by a pattern."),
         "destroy": Entry("ganeti_cli.cluster_life:destroy", "End an empty cluster."),
         "export-config": Entry("ganeti_cli.cluster_config:export_config", "Write config.data."),
         "getmaster": Entry("ganeti_cli.cluster:getmaster", "Show the master node."),

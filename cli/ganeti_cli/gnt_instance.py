@@ -11,6 +11,9 @@ _HERE = "ganeti_cli"
 PROGRAM = Program(
     "gnt-instance",
     {
+        "add-tags": Entry("ganeti_cli.tags:add_instance", "Add tags."),
+        "list-tags": Entry("ganeti_cli.tags:list_instance", "List tags."),
+        "remove-tags": Entry("ganeti_cli.tags:remove_instance", "Remove tags."),
         "add": Entry(f"{_HERE}.instance_add:add", "Create an instance."),
         "console": Entry(f"{_HERE}.instance_console:console", "Open an instance's console."),
         "info": Entry(f"{_HERE}.instance_info:info", "Show everything about instances."),

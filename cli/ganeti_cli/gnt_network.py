@@ -9,6 +9,9 @@ from ganeti_cli.app import Entry, Program, run
 PROGRAM = Program(
     "gnt-network",
     {
+        "add-tags": Entry("ganeti_cli.tags:add_network", "Add tags."),
+        "list-tags": Entry("ganeti_cli.tags:list_network", "List tags."),
+        "remove-tags": Entry("ganeti_cli.tags:remove_network", "Remove tags."),
         "add": Entry("ganeti_cli.network:add", "Add a network."),
         "connect": Entry("ganeti_cli.network:connect", "Connect a network to node groups."),
         "disconnect": Entry("ganeti_cli.network:disconnect", "Disconnect it from node groups."),

@@ -9,6 +9,9 @@ from ganeti_cli.app import Entry, Program, run
 PROGRAM = Program(
     "gnt-node",
     {
+        "add-tags": Entry("ganeti_cli.tags:add_node", "Add tags."),
+        "list-tags": Entry("ganeti_cli.tags:list_node", "List tags."),
+        "remove-tags": Entry("ganeti_cli.tags:remove_node", "Remove tags."),
         "add": Entry("ganeti_cli.node:add", "Add a node, preparing it for the cluster."),
         "info": Entry("ganeti_cli.node:info", "Show everything about nodes."),
         "list": Entry("ganeti_cli.node:list_nodes", "List nodes."),

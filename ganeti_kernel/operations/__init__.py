@@ -3,12 +3,14 @@
 from ganeti_kernel.operations import (
     cluster,
     diagnose,
+    group,
     instance_create,
     instance_power,
     instance_query,
     instance_remove,
     network,
     node,
+    tags,
     test,
     verify,
 )
@@ -16,12 +18,14 @@ from ganeti_kernel.operations import (
 __all__ = [
     "cluster",
     "diagnose",
+    "group",
     "instance_create",
     "instance_power",
     "instance_query",
     "instance_remove",
     "network",
     "node",
+    "tags",
     "test",
     "verify",
 ]

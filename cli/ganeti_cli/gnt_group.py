@@ -1,0 +1,29 @@
+"""gnt-group: node groups."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from ganeti_cli.app import Entry, Program, run
+
+PROGRAM = Program(
+    "gnt-group",
+    {
+        "add": Entry("ganeti_cli.group:add", "Add a node group."),
+        "add-tags": Entry("ganeti_cli.tags:add_group", "Add tags."),
+        "list-tags": Entry("ganeti_cli.tags:list_group", "List tags."),
+        "remove-tags": Entry("ganeti_cli.tags:remove_group", "Remove tags."),
+        "assign-nodes": Entry("ganeti_cli.group:assign_nodes", "Move nodes to a node group."),
+        "evacuate": Entry("ganeti_cli.group:evacuate", "Not available yet."),
+        "list": Entry("ganeti_cli.group:list_groups", "List node groups."),
+        "list-fields": Entry("ganeti_cli.group:list_fields", "List the fields of `list`."),
+        "remove": Entry("ganeti_cli.group:remove", "Remove an empty node group."),
+        "rename": Entry("ganeti_cli.group:rename", "Rename a node group."),
+    },
+    {},
+    "Manage node groups.",
+)
+
+
+def main() -> NoReturn:
+    run(PROGRAM)

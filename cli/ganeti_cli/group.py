@@ -1,0 +1,98 @@
+"""The commands of gnt-group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ganeti_cli import values
+from ganeti_cli.jobs import job_options, run_opcode
+from ganeti_cli.listing import Resource, list_command, list_fields_command
+from ganeti_cli.options import JOB, options
+from ganeti_cli.output import format_list, format_params
+from ganeti_kernel import errors
+
+GROUPS = Resource(
+    what="group",
+    argument="GROUP",
+    fields=("name", "node_cnt", "pinst_cnt", "alloc_policy", "ndparams"),
+    overrides={
+        "tags": format_list,
+        "node_list": format_list,
+        "pinst_list": format_list,
+        "ndparams": format_params,
+    },
+    units=False,
+)
+
+list_groups = list_command(GROUPS, "List node groups.")
+list_fields = list_fields_command(GROUPS)
+
+
+@click.command()
+@click.argument("name", metavar="GROUP")
+@click.option(
+    "--alloc-policy",
+    type=click.Choice(["preferred", "last_resort", "unallocable"]),
+    help="Whether new instances are placed here.",
+)
+@click.option("--node-parameters", "ndparams", type=values.KEY_VALUES, help="Node parameters.")
+@options(*JOB)
+def add(name: str, **given: Any) -> int:
+    """Add a node group."""
+    opcode = {
+        "OP_ID": "OP_GROUP_ADD",
+        "group_name": name,
+        "alloc_policy": given["alloc_policy"],
+        "ndparams": given["ndparams"],
+    }
+    run_opcode(opcode, **job_options(given))
+    return 0
+
+
+@click.command()
+@click.argument("name", metavar="GROUP")
+@options(*JOB)
+def remove(name: str, **given: Any) -> int:
+    """Remove a node group that has no nodes."""
+    run_opcode({"OP_ID": "OP_GROUP_REMOVE", "group_name": name}, **job_options(given))
+    return 0
+
+
+@click.command()
+@click.argument("name", metavar="GROUP")
+@click.argument("new_name", metavar="NEW-NAME")
+@options(*JOB)
+def rename(name: str, new_name: str, **given: Any) -> int:
+    """Rename a node group."""
+    opcode = {"OP_ID": "OP_GROUP_RENAME", "group_name": name, "new_name": new_name}
+    run_opcode(opcode, **job_options(given))
+    return 0
+
+
+@click.command()
+@click.argument("name", metavar="GROUP")
+@click.argument("nodes", nargs=-1, required=True, metavar="NODE...")
+@options(*JOB, "force")
+def assign_nodes(name: str, nodes: tuple[str, ...], **given: Any) -> int:
+    """Move nodes to a node group."""
+    opcode = {
+        "OP_ID": "OP_GROUP_ASSIGN_NODES",
+        "group_name": name,
+        "nodes": list(nodes),
+        "force": given["force"],
+    }
+    run_opcode(opcode, **job_options(given))
+    return 0
+
+
+@click.command()
+@click.argument("name", metavar="GROUP")
+@options()
+def evacuate(name: str, **_given: Any) -> int:
+    """Move all instances out of a node group: not available yet."""
+    raise errors.OpPrereqError(
+        f"cannot evacuate group '{name}': moving instances is not available yet",
+        errors.ECODE_STATE,
+    )

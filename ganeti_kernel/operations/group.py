@@ -1,0 +1,222 @@
+"""Node groups: adding, removing, renaming, and which nodes are in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ganeti_kernel.config.changes import Draft, new_uuid
+from ganeti_kernel.errors import ECODE_EXISTS, ECODE_STATE
+from ganeti_kernel.jobs.opcodes import (
+    OpGroupAdd,
+    OpGroupAssignNodes,
+    OpGroupRemove,
+    OpGroupRename,
+)
+from ganeti_kernel.jobs.operation import (
+    JobContext,
+    Lock,
+    Operation,
+    Step,
+    StepPlan,
+    operation,
+    step,
+)
+from ganeti_kernel.objects import ConfigView, Node, NodeGroup
+from ganeti_kernel.operations import finding
+from ganeti_kernel.operations.config_objects import add_object, drop_object
+from ganeti_kernel.operations.no_return import NO_RETURN
+from ganeti_kernel.operations.node import check_ndparams
+
+
+def _name_is_free(view: ConfigView, name: str) -> None:
+    known = view.find_group(name)
+    if known is not None:
+        finding.refuse(
+            f"Desired group name '{name}' already exists as a node group (UUID: {known.uuid})",
+            ECODE_EXISTS,
+        )
+
+
+class _GroupOperation(Operation[Any]):
+    OBJECT_TYPE = "GROUP"
+
+    group: NodeGroup
+
+    def locks(self) -> Sequence[Lock]:
+        group = finding.group(self.context.view, self.op.group_name)
+        return [Lock("nodegroup", group.uuid, exclusive=True)]
+
+    def check(self) -> None:
+        self.group = finding.group(self.context.view, self.op.group_name)
+
+    def hooks_environment(self) -> Mapping[str, str]:
+        return {"GROUP_NAME": self.group.name}
+
+    def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
+        master = self.context.view.master
+        nodes = [master] if master is not None else []
+        return nodes, nodes
+
+
+@operation
+class GroupAdd(_GroupOperation):
+    """Add a node group."""
+
+    OPCODE = OpGroupAdd
+    HOOKS_PATH = "group-add"
+
+    def locks(self) -> Sequence[Lock]:
+        # Groups are added one at a time, so that two never get one name.
+        return [Lock("nodegroup", "[new]", exclusive=True)]
+
+    def check(self) -> None:
+        op: OpGroupAdd = self.op
+        _name_is_free(self.context.view, op.group_name)
+        for field in ("diskparams", "hv_state", "disk_state", "ipolicy"):
+            if getattr(op, field):
+                finding.refuse(f"'{field}' of a node group cannot be set yet", ECODE_STATE)
+        self.group = NodeGroup(
+            uuid=new_uuid(),
+            name=op.group_name,
+            alloc_policy=op.alloc_policy or "preferred",
+            ndparams=check_ndparams(op.ndparams or {}),
+        )
+
+    def plan(self) -> Sequence[StepPlan]:
+        return [add_object(self.group)]
+
+
+@operation
+class GroupRemove(_GroupOperation):
+    """Remove a node group that has no nodes and is not the last one."""
+
+    OPCODE = OpGroupRemove
+    HOOKS_PATH = "group-remove"
+
+    def check(self) -> None:
+        super().check()
+        view = self.context.view
+        members = sorted(node.uuid for node in view.group_members.get(self.group.uuid, ()))
+        if members:
+            finding.refuse(
+                f"Group '{self.group.name}' not empty, has the following nodes: "
+                f"{', '.join(members)}",
+                ECODE_STATE,
+            )
+        if len(view.nodegroups) == 1:
+            finding.refuse(f"Group '{self.group.name}' is the only group, cannot be removed")
+
+    def plan(self) -> Sequence[StepPlan]:
+        return [NO_RETURN, drop_object(self.group)]
+
+
+@step
+class NameGroup(Step):
+    """Give a group another name. Arguments: uuid, name, before."""
+
+    NAME = "config.group-name"
+
+    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
+        _set_name(context, args["uuid"], args["name"])
+        return args["name"]
+
+    def undo(self, context: JobContext, args: Mapping[str, Any]) -> None:
+        _set_name(context, args["uuid"], args["before"])
+
+
+def _set_name(context: JobContext, uuid: str, name: str) -> None:
+    def change(draft: Draft) -> None:
+        group = draft.view.nodegroups.get(uuid)
+        if group is not None and group.name != name:
+            draft.replace(group, name=name)
+
+    context.update(change)
+
+
+@operation
+class GroupRename(_GroupOperation):
+    """Rename a node group; the result is its new name."""
+
+    OPCODE = OpGroupRename
+    HOOKS_PATH = "group-rename"
+
+    def check(self) -> None:
+        super().check()
+        _name_is_free(self.context.view, self.op.new_name)
+
+    def plan(self) -> Sequence[StepPlan]:
+        args = {"uuid": self.group.uuid, "name": self.op.new_name, "before": self.group.name}
+        return [StepPlan(name=NameGroup.NAME, args=args)]
+
+    def hooks_environment(self) -> Mapping[str, str]:
+        return {"OLD_NAME": self.group.name, "NEW_NAME": self.op.new_name}
+
+
+@step
+class MoveNodes(Step):
+    """Put nodes into another group. Arguments: group, before (node UUID -> group UUID)."""
+
+    NAME = "config.assign-nodes"
+
+    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
+        _move(context, dict.fromkeys(args["before"], args["group"]))
+
+    def undo(self, context: JobContext, args: Mapping[str, Any]) -> None:
+        _move(context, args["before"])
+
+
+def _move(context: JobContext, groups: Mapping[str, str]) -> None:
+    def change(draft: Draft) -> None:
+        for uuid, group in groups.items():
+            node = draft.view.nodes.get(uuid)
+            if node is not None and node.group != group:
+                draft.replace(node, group=group)
+
+    context.update(change)
+
+
+def split_instances(view: ConfigView, moved: Mapping[str, str]) -> set[str]:
+    """Names of instances whose nodes are in several groups once `moved` (node -> group) is so."""
+    groups = {node.uuid: moved.get(node.uuid, node.group) for node in view.nodes.values()}
+    return {
+        inst.name
+        for inst in view.instances.values()
+        if len({groups.get(uuid) for uuid in view.instance_nodes(inst)}) > 1
+    }
+
+
+@operation
+class GroupAssignNodes(_GroupOperation):
+    """Move nodes to a group; instances split by that need `force`."""
+
+    OPCODE = OpGroupAssignNodes
+
+    def locks(self) -> Sequence[Lock]:
+        view = self.context.view
+        nodes = [finding.node(view, name) for name in self.op.nodes]
+        groups = {finding.group(view, self.op.group_name).uuid, *(node.group for node in nodes)}
+        return [
+            *(Lock("nodegroup", uuid, exclusive=True) for uuid in sorted(groups)),
+            *(Lock("node", uuid, exclusive=True) for uuid in sorted({n.uuid for n in nodes})),
+        ]
+
+    def check(self) -> None:
+        super().check()
+        view = self.context.view
+        nodes = [finding.node(view, name) for name in self.op.nodes]
+        self.before = {node.uuid: node.group for node in nodes if node.group != self.group.uuid}
+        moved = dict.fromkeys(self.before, self.group.uuid)
+        split = sorted(split_instances(view, moved) - split_instances(view, {}))
+        if split and not self.op.force:
+            finding.refuse(
+                f"the following instances get split by this change and --force was not given: "
+                f"{', '.join(split)}",
+                ECODE_STATE,
+            )
+        if split:
+            self.context.warn(f"the following instances get split: {', '.join(split)}")
+
+    def plan(self) -> Sequence[StepPlan]:
+        args = {"group": self.group.uuid, "before": self.before}
+        return [StepPlan(name=MoveNodes.NAME, args=args)] if self.before else []
