@@ -279,7 +279,7 @@ class AllocatorContract(PluginContract):
         self, plugin: Allocator, options: dict[str, str], template: str
     ) -> None:
         request = wish("new.example.com", template, 1)
-        answer = self.ask(plugin, options, cluster(nodes(2, free_disk=0)), request)
+        answer = self.ask(plugin, options, cluster(nodes(2, free_disk=512)), request)
         assert answer["success"], answer["info"]
         assert set(answer["result"]) <= set(names(2))
 
