@@ -17,6 +17,7 @@ PROGRAM = Program(
         "evacuate": Entry("ganeti_cli.group:evacuate", "Not available yet."),
         "list": Entry("ganeti_cli.group:list_groups", "List node groups."),
         "list-fields": Entry("ganeti_cli.group:list_fields", "List the fields of `list`."),
+        "modify": Entry("ganeti_cli.group:modify", "Change a node group."),
         "remove": Entry("ganeti_cli.group:remove", "Remove an empty node group."),
         "rename": Entry("ganeti_cli.group:rename", "Rename a node group."),
     },

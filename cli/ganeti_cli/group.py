@@ -53,6 +53,31 @@ def add(name: str, **given: Any) -> int:
 
 @click.command()
 @click.argument("name", metavar="GROUP")
+@click.option(
+    "--alloc-policy",
+    type=click.Choice(["preferred", "last_resort", "unallocable"]),
+    help="Whether new instances are placed here.",
+)
+@click.option("--node-parameters", "ndparams", type=values.KEY_VALUES, help="Node parameters.")
+@options(*JOB)
+def modify(name: str, **given: Any) -> int:
+    """Change a node group; the parameter value `default` inherits the cluster's again."""
+    opcode = {
+        "OP_ID": "OP_GROUP_SET_PARAMS",
+        "group_name": name,
+        "alloc_policy": given["alloc_policy"],
+        "ndparams": given["ndparams"],
+    }
+    changes = run_opcode(opcode, **job_options(given))
+    if changes:
+        click.echo(f"Modified group {name}")
+        for parameter, value in changes:
+            click.echo(f" - {parameter:<5} -> {value}")
+    return 0
+
+
+@click.command()
+@click.argument("name", metavar="GROUP")
 @options(*JOB)
 def remove(name: str, **given: Any) -> int:
     """Remove a node group that has no nodes."""

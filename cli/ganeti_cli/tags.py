@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -11,6 +12,8 @@ from ganeti_cli import master
 from ganeti_cli.jobs import job_options, run_opcode
 from ganeti_cli.options import options
 from ganeti_kernel import errors
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 MAX_FILE = 4096 * 130
 """Bytes of a file with tags: as many as an object can have."""
@@ -47,7 +50,7 @@ def _change_command(kind: str, op_id: str, summary: str, verb: str) -> click.Com
     return command
 
 
-def _name(kind: str) -> Any:
+def _name(kind: str) -> Callable[[F], F]:
     if kind == "cluster":
         return lambda function: function
     return click.argument("name", metavar="GROUP" if kind == "nodegroup" else kind.upper())

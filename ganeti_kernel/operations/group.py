@@ -12,6 +12,7 @@ from ganeti_kernel.jobs.opcodes import (
     OpGroupAssignNodes,
     OpGroupRemove,
     OpGroupRename,
+    OpGroupSetParams,
 )
 from ganeti_kernel.jobs.operation import (
     JobContext,
@@ -36,6 +37,12 @@ def _name_is_free(view: ConfigView, name: str) -> None:
             f"Desired group name '{name}' already exists as a node group (UUID: {known.uuid})",
             ECODE_EXISTS,
         )
+
+
+def _only_what_can_be_set(op: OpGroupAdd | OpGroupSetParams) -> None:
+    for field in ("diskparams", "hv_state", "disk_state", "ipolicy"):
+        if getattr(op, field):
+            finding.refuse(f"'{field}' of a node group cannot be set yet", ECODE_STATE)
 
 
 class _GroupOperation(Operation[Any]):
@@ -73,9 +80,7 @@ class GroupAdd(_GroupOperation):
     def check(self) -> None:
         op: OpGroupAdd = self.op
         _name_is_free(self.context.view, op.group_name)
-        for field in ("diskparams", "hv_state", "disk_state", "ipolicy"):
-            if getattr(op, field):
-                finding.refuse(f"'{field}' of a node group cannot be set yet", ECODE_STATE)
+        _only_what_can_be_set(op)
         self.group = NodeGroup(
             uuid=new_uuid(),
             name=op.group_name,
@@ -112,26 +117,73 @@ class GroupRemove(_GroupOperation):
 
 
 @step
-class NameGroup(Step):
-    """Give a group another name. Arguments: uuid, name, before."""
+class SetGroup(Step):
+    """Change fields of a group. Arguments: uuid, fields, before (the same fields' old values)."""
 
-    NAME = "config.group-name"
+    NAME = "config.group-fields"
 
     def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
-        _set_name(context, args["uuid"], args["name"])
-        return args["name"]
+        _set_fields(context, args["uuid"], args["fields"])
 
     def undo(self, context: JobContext, args: Mapping[str, Any]) -> None:
-        _set_name(context, args["uuid"], args["before"])
+        _set_fields(context, args["uuid"], args["before"])
 
 
-def _set_name(context: JobContext, uuid: str, name: str) -> None:
+def _set_fields(context: JobContext, uuid: str, fields: Mapping[str, Any]) -> None:
     def change(draft: Draft) -> None:
         group = draft.view.nodegroups.get(uuid)
-        if group is not None and group.name != name:
-            draft.replace(group, name=name)
+        if group is not None:
+            draft.replace(group, **fields)
 
     context.update(change)
+
+
+def set_fields(group: NodeGroup, fields: Mapping[str, Any]) -> StepPlan:
+    """A step that changes a group's fields; undone, they have their values of now."""
+    before = {name: getattr(group, name) for name in fields}
+    args = {"uuid": group.uuid, "fields": dict(fields), "before": before}
+    return StepPlan(name=SetGroup.NAME, args=args)
+
+
+def change_params(old: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Node parameters with some changed; the value `default` or none inherits again."""
+    inherited = {key for key, value in given.items() if value in (None, "default")}
+    check_ndparams(dict.fromkeys(inherited, 0))
+    changed = check_ndparams({k: v for k, v in given.items() if k not in inherited})
+    return {key: value for key, value in {**old, **changed}.items() if key not in inherited}
+
+
+@operation
+class GroupSetParams(_GroupOperation):
+    """Change a group's allocation policy and node parameters; the result lists the changes."""
+
+    OPCODE = OpGroupSetParams
+    HOOKS_PATH = "group-modify"
+
+    def check(self) -> None:
+        super().check()
+        op: OpGroupSetParams = self.op
+        _only_what_can_be_set(op)
+        self.fields: dict[str, Any] = {}
+        self.changes: list[tuple[str, Any]] = []
+        if op.alloc_policy is not None:
+            self.fields["alloc_policy"] = op.alloc_policy
+            self.changes.append(("alloc_policy", op.alloc_policy))
+        if op.ndparams:
+            self.fields["ndparams"] = change_params(self.group.ndparams, op.ndparams)
+            self.changes.append(("ndparams", str(self.fields["ndparams"])))
+        if not self.fields:
+            finding.refuse("Please pass at least one modification")
+
+    def plan(self) -> Sequence[StepPlan]:
+        return [set_fields(self.group, self.fields)]
+
+    def result(self, outcomes: Sequence[Any]) -> Any:
+        return self.changes
+
+    def hooks_environment(self) -> Mapping[str, str]:
+        policy = self.op.alloc_policy or ""
+        return {"GROUP_NAME": self.group.name, "NEW_ALLOC_POLICY": policy}
 
 
 @operation
@@ -146,8 +198,10 @@ class GroupRename(_GroupOperation):
         _name_is_free(self.context.view, self.op.new_name)
 
     def plan(self) -> Sequence[StepPlan]:
-        args = {"uuid": self.group.uuid, "name": self.op.new_name, "before": self.group.name}
-        return [StepPlan(name=NameGroup.NAME, args=args)]
+        return [set_fields(self.group, {"name": self.op.new_name})]
+
+    def result(self, outcomes: Sequence[Any]) -> Any:
+        return self.op.new_name
 
     def hooks_environment(self) -> Mapping[str, str]:
         return {"OLD_NAME": self.group.name, "NEW_NAME": self.op.new_name}

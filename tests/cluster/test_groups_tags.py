@@ -68,3 +68,35 @@ def test_a_bad_tag_is_refused_as_upstream_does(cluster: DevCluster) -> None:
     ran = cluster.on(1, "gnt-node", "add-tags", "node1", "bad tag!")
     assert (ran.code, ran.out) == (1, "")
     assert ran.err == "Failure: invalid tag(s) given:\nTag contains invalid characters\n"
+
+
+def test_a_group_is_modified_and_inherits_again(cluster: DevCluster) -> None:
+    change = ("gnt-group", "modify", "--node-parameters")
+    listing = ("gnt-group", "list", "--no-headers", "-o", "custom_ndparams")
+    assert "Modified group default" in cluster.must(*change, "spindle_count=3", "default")
+    assert cluster.must(*listing) == "{'spindle_count': 3}\n"
+    cluster.must(*change, "spindle_count=default", "default")
+    assert cluster.must(*listing) == "{}\n"
+    ran = cluster.on(1, "gnt-group", "modify", "default")
+    assert ran.code == 1
+    assert "at least one modification" in ran.err
+
+
+def test_a_job_filter_refuses_jobs_until_it_is_deleted(cluster: DevCluster) -> None:
+    predicates = '[["opcode", ["=", "OP_ID", "OP_TEST_DELAY"]]]'
+    add = ("gnt-filter", "add", "--predicates", predicates, "--action", "REJECT")
+    uuid = cluster.must(*add).strip()
+    assert uuid in cluster.must("gnt-filter", "list")
+    assert "Action: REJECT" in cluster.must("gnt-filter", "info", uuid)
+    assert cluster.on(1, "gnt-debug", "delay", "0").code == 1
+    cluster.must("gnt-filter", "replace", uuid, "--action", "RATE_LIMIT 2")
+    cluster.must("gnt-debug", "delay", "0")
+    cluster.must("gnt-filter", "delete", uuid)
+    for command in ("info", "delete"):
+        ran = cluster.on(1, "gnt-filter", command, uuid)
+        assert ran.code == 1
+        assert uuid in ran.err
+
+
+def test_locks_are_listed_with_their_owner(cluster: DevCluster) -> None:
+    assert cluster.must("gnt-debug", "locks") == "Name Mode Owner Pending\n"
