@@ -11,6 +11,7 @@ from ganeti_cli import listing, master
 from ganeti_cli.jobs import job_options, run_opcode
 from ganeti_cli.options import JOB, options
 from ganeti_cli.output import format_list
+from ganeti_kernel import errors
 
 
 @click.command()
@@ -32,6 +33,23 @@ def delay(duration: float, **given: Any) -> int:
     }
     run_opcode(opcode, **job_options(given))
     return 0
+
+
+def _unavailable(name: str) -> click.Command:
+    @click.command(name, context_settings={"ignore_unknown_options": True})
+    @click.argument("words", nargs=-1)
+    @options()
+    def command(words: tuple[str, ...], **_given: Any) -> int:
+        del words  # whatever was asked for, the answer is the same
+        raise errors.OpPrereqError(f"gnt-debug {name} is not available yet", errors.ECODE_STATE)
+
+    return command
+
+
+iallocator, metad, submit_job, test_jobqueue, test_osparams, wconfd = map(
+    _unavailable,
+    ("iallocator", "metad", "submit-job", "test-jobqueue", "test-osparams", "wconfd"),
+)
 
 
 def format_pending(value: Any) -> str:

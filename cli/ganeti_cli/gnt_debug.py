@@ -11,6 +11,12 @@ PROGRAM = Program(
     {
         "delay": Entry("ganeti_cli.debug:delay", "Run a job that only waits."),
         "locks": Entry("ganeti_cli.debug:locks", "List locks, who holds them and who waits."),
+        "iallocator": Entry("ganeti_cli.debug:iallocator", "Not available yet."),
+        "metad": Entry("ganeti_cli.debug:metad", "Not available yet."),
+        "submit-job": Entry("ganeti_cli.debug:submit_job", "Not available yet."),
+        "test-jobqueue": Entry("ganeti_cli.debug:test_jobqueue", "Not available yet."),
+        "test-osparams": Entry("ganeti_cli.debug:test_osparams", "Not available yet."),
+        "wconfd": Entry("ganeti_cli.debug:wconfd", "Not available yet."),
     },
     {},
     "Look into a running cluster.",

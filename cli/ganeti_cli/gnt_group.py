@@ -15,6 +15,7 @@ PROGRAM = Program(
         "remove-tags": Entry("ganeti_cli.tags:remove_group", "Remove tags."),
         "assign-nodes": Entry("ganeti_cli.group:assign_nodes", "Move nodes to a node group."),
         "evacuate": Entry("ganeti_cli.group:evacuate", "Not available yet."),
+        "info": Entry("ganeti_cli.group_info:info", "Show node groups."),
         "list": Entry("ganeti_cli.group:list_groups", "List node groups."),
         "list-fields": Entry("ganeti_cli.group:list_fields", "List the fields of `list`."),
         "modify": Entry("ganeti_cli.group:modify", "Change a node group."),

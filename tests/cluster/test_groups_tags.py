@@ -46,6 +46,7 @@ def test_a_group_comes_gets_nodes_a_name_and_goes(cluster: DevCluster) -> None:
         ("add-tags default", "No tags to be added"),
         ("remove-tags default nosuch", "'nosuch' not found"),
         ("list-tags nosuch", "nosuch"),
+        ("info nosuch", "name nosuch not found"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(cluster: DevCluster, command: str, text: str) -> None:
@@ -100,3 +101,9 @@ def test_a_job_filter_refuses_jobs_until_it_is_deleted(cluster: DevCluster) -> N
 
 def test_locks_are_listed_with_their_owner(cluster: DevCluster) -> None:
     assert cluster.must("gnt-debug", "locks") == "Name Mode Owner Pending\n"
+
+
+def test_a_debug_command_that_is_not_there_yet_says_so(cluster: DevCluster) -> None:
+    ran = cluster.on(1, "gnt-debug", "submit-job", "--op-repeat=2", "x")
+    assert ran.code == 1
+    assert "gnt-debug submit-job is not available yet" in ran.err
