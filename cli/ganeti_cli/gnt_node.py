@@ -16,6 +16,7 @@ PROGRAM = Program(
         "info": Entry("ganeti_cli.node:info", "Show everything about nodes."),
         "list": Entry("ganeti_cli.node:list_nodes", "List nodes."),
         "list-fields": Entry("ganeti_cli.node:list_fields", "List the fields of `list`."),
+        "modify": Entry("ganeti_cli.node_modify:modify", "Change a node's role or parameters."),
         "remove": Entry("ganeti_cli.node:remove", "Remove a node from the cluster."),
     },
     {"show": "info"},
