@@ -1,0 +1,74 @@
+"""gnt-cluster queue, watcher, master-ping: switches that are no jobs."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import click
+
+from ganeti_cli import master, values
+from ganeti_cli.app import Misuse
+from ganeti_cli.options import options
+from ganeti_cli.output import format_time
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse_duration(text: str) -> int:
+    """Parse seconds, or a number with s, m, h, d or w; raises ValueError that quotes it."""
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in _SECONDS else (text, "s")
+    if not (number.isascii() and number.isdigit() and len(number) <= 9):
+        raise ValueError(f"{text!r} is no duration; write for example 30m, 4h or 2d")
+    return int(number) * _SECONDS[unit]
+
+
+_DURATION: Final = values.Parsed("DURATION", parse_duration)
+
+
+@click.command()
+@click.argument("action", type=click.Choice(["drain", "undrain", "info"]))
+@options()
+def queue(action: str, **_given: object) -> int:
+    """Close the job queue to new jobs, open it again, or say which it is."""
+    with master.connect() as client:
+        if action == "info":
+            (drained,) = client.query_config_values(["drain_flag"])
+            click.echo(f"The drain flag is {'set' if drained else 'unset'}")
+        else:
+            client.call("SetDrainFlag", [action == "drain"])
+    return 0
+
+
+@click.command()
+@click.argument("action", type=click.Choice(["pause", "continue", "info"]))
+@click.argument("duration", required=False, type=_DURATION, metavar="[DURATION]")
+@options()
+def watcher(action: str, duration: int | None, **_given: object) -> int:
+    """Pause the watcher for a time, let it go on, or say which it is."""
+    if (action == "pause") != (duration is not None):
+        raise Misuse("`pause` takes a duration, for example 4h; the others take none")
+    with master.connect() as client:
+        if action == "info":
+            (until,) = client.query_config_values(["watcher_pause"])
+            if until is None or until < time.time():
+                click.echo("The watcher is not paused.")
+            else:
+                click.echo(f"The watcher is paused until {format_time(until)}.")
+            return 0
+        until = None if duration is None else time.time() + duration
+        until = client.call("SetWatcherPause", [until])
+    if until is None:
+        click.echo("The watcher is no longer paused.")
+    else:
+        click.echo(f"The watcher is paused until {format_time(until)}.")
+    return 0
+
+
+@click.command("master-ping")
+@options()
+def master_ping(**_given: object) -> int:
+    """Succeed, without a word, when the master daemon answers."""
+    with master.connect(query=True) as client:
+        client.query_config_values(["cluster_name"])
+    return 0
