@@ -21,6 +21,9 @@ PROGRAM = Program(
         "init": Entry("ganeti_cli.cluster_life:init", "Make a cluster of this machine."),
         "master-ping": Entry("ganeti_cli.cluster_state:master_ping", "See if the master answers."),
         "queue": Entry("ganeti_cli.cluster_state:queue", "Drain the job queue, or undrain it."),
+        "show-ispecs-cmd": Entry(
+            "ganeti_cli.cluster_ispecs:show_ispecs", "Show the options of the instance policy."
+        ),
         "watcher": Entry("ganeti_cli.cluster_state:watcher", "Pause the watcher, or continue it."),
         "verify": Entry("ganeti_cli.cluster:verify", "Look for anything that is wrong."),
         "version": Entry("ganeti_cli.cluster:version", "Show versions of software and formats."),

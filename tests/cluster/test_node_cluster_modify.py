@@ -85,3 +85,9 @@ def test_watcher_pause(cluster: DevCluster) -> None:
 
 def test_master_ping(cluster: DevCluster) -> None:
     assert cluster.must("gnt-cluster", "master-ping") == ""
+
+
+def test_show_ispecs(cluster: DevCluster) -> None:
+    out = cluster.must("gnt-cluster", "show-ispecs-cmd")
+    assert out.startswith("gnt-cluster init --ipolicy-std-specs cpu-count=1,")
+    assert " --ipolicy-bounds-specs min:cpu-count=1," in out
