@@ -9,7 +9,13 @@ from typing import Any
 
 from ganeti_kernel.config import pools
 from ganeti_kernel.config.changes import Draft, new_uuid
-from ganeti_kernel.errors import ECODE_EXISTS, ECODE_INVAL, ECODE_STATE, AddressPoolError
+from ganeti_kernel.errors import (
+    ECODE_EXISTS,
+    ECODE_INVAL,
+    ECODE_STATE,
+    AddressPoolError,
+    TagError,
+)
 from ganeti_kernel.jobs.opcodes import (
     OpNetworkAdd,
     OpNetworkConnect,
@@ -30,9 +36,9 @@ from ganeti_kernel.operations import facts, finding
 from ganeti_kernel.operations.config_objects import add_object, drop_object
 from ganeti_kernel.operations.hookenv import network_variables
 from ganeti_kernel.operations.no_return import NO_RETURN
+from ganeti_kernel.operations.tags import check_tag
 
 _MAC_PREFIX = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){2}")
-_TAG = re.compile(r"[\w.+*/:@-]{1,128}")
 
 
 def _address(text: str | None, what: str, version: int) -> str | None:
@@ -67,9 +73,11 @@ def make_network(op: OpNetworkAdd) -> Network:
     prefix = op.mac_prefix.lower() if op.mac_prefix else None
     if prefix is not None and _MAC_PREFIX.fullmatch(prefix) is None:
         finding.refuse(f"MAC prefix '{op.mac_prefix}' is not three octets (aa:bb:cc)")
-    bad = [tag for tag in op.tags if _TAG.fullmatch(tag) is None]
-    if bad:
-        finding.refuse(f"'{bad[0]}' is not a tag: letters, digits and .+*/:@-_ only")
+    for tag in op.tags:
+        try:
+            check_tag(tag)
+        except TagError as error:
+            finding.refuse(f"'{tag}' is not a tag: {error}")
     network = Network(
         uuid=new_uuid(),
         name=op.network_name,
