@@ -36,13 +36,17 @@ from ganeti_kernel.operations.config_objects import add_object, drop_object
 from ganeti_kernel.operations.disks import node_argument
 from ganeti_kernel.operations.no_return import NO_RETURN
 from ganeti_kernel.paths import Paths
+from ganeti_kernel.plugins.parameters import coerce
 from ganeti_kernel.rpc.certificates import fingerprint, issue_certificate
 from ganeti_kernel.rpc.resolve import resolve
 from ganeti_kernel.rpc.trust import own_fingerprint, read_authority
+from ganeti_kernel.specs.base import Parameter
 from ganeti_kernel.version import PROTOCOL_VERSION
 
 SETUP_COMMAND: Final = "node-daemon-setup && daemon-util start-all"
 START_PATIENCE: Final = 30.0
+
+_KINDS: Final = {bool: "bool", int: "int", float: "float", str: "string"}
 
 
 def check_ndparams(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,11 +57,11 @@ def check_ndparams(given: Mapping[str, Any]) -> dict[str, Any]:
             finding.refuse(
                 f"unknown node parameter '{key}' (known: {', '.join(sorted(ND_DEFAULTS))})"
             )
-        kind = type(ND_DEFAULTS[key])
+        kind = _KINDS[type(ND_DEFAULTS[key])]
         try:
-            out[key] = value if isinstance(value, kind) else kind(value)
-        except (TypeError, ValueError):
-            finding.refuse(f"node parameter '{key}': '{value}' is no {kind.__name__}")
+            out[key] = coerce(Parameter(name=key, type=kind), value)
+        except ValueError as error:
+            finding.refuse(f"node parameter '{key}' {error}")
     return out
 
 
