@@ -33,7 +33,6 @@ Instances (I of them)
     util              float64 (I, 4): dynamic utilisation cpu, memory, disk, network
     tags              per instance, tuple of str
     movable           bool: may be moved by balancing (selection and exclusion applied)
-    exclusion         per instance, tuple of its exclusion tags (filled by `prepare`)
 
 Facts (fields, defaults, statuses, templates) are upstream's htools(1), releases 3.0 to 3.2.
 """
@@ -95,7 +94,11 @@ STATUSES = (
     "ERROR_wrongnode",
     "USER_down",
 )
-RUNNING_STATUSES = frozenset({"running", "ERROR_up", "ERROR_nodedown", "ERROR_nodeoffline"})
+#: Statuses that count as running when shown, and those whose memory a node's report includes.
+RUNNING_STATUSES = frozenset({"running", "ERROR_up"})
+MEMORY_STATUSES = frozenset(
+    {"running", "ERROR_up", "ERROR_nodedown", "ERROR_nodeoffline", "ERROR_wrongnode"}
+)
 
 ALLOC_POLICIES = ("preferred", "last_resort", "unallocable")
 
@@ -247,7 +250,6 @@ class Instances(_Table):
         lambda table: tuple((None if count < 0 else count,) for count in table.spindles.tolist())
     )
     tags: tuple[tuple[str, ...], ...] = _rows(lambda table: ((),) * len(table.name))
-    exclusion: tuple[tuple[str, ...], ...] = _rows(lambda table: ((),) * len(table.name))
     alias: tuple[str, ...] = _rows(lambda table: table.name)
 
     def __post_init__(self) -> None:
@@ -261,12 +263,17 @@ class Instances(_Table):
 
     @cached_property
     def running(self) -> Bools:
-        """Instances whose memory the node's report already counts as used."""
+        """Instances shown as running."""
         return self._status_mask(RUNNING_STATUSES)
 
     @cached_property
+    def uses_memory(self) -> Bools:
+        """Instances whose memory the node's report already counts as used."""
+        return self._status_mask(MEMORY_STATUSES)
+
+    @cached_property
     def online(self) -> Bools:
-        """Everything but ADMIN_offline: takes memory and CPUs where it is primary."""
+        """Everything but ADMIN_offline: takes CPUs where it is primary."""
         return ~self._status_mask(["ADMIN_offline"])
 
     @cached_property

@@ -330,7 +330,7 @@ def format_cluster(
     ]
     policies = [("", cluster.policy), *((group.name, group.policy) for group in cluster.groups)]
     body = "\n".join("".join(f"{line}\n" for line in section) for section in sections)
-    return body + "\n" + "\n".join(_policy_line(owner, policy) for owner, policy in policies)
+    return body + "\n" + "".join(f"{_policy_line(*item)}\n" for item in policies)
 
 
 def _group_line(group: Group) -> str:

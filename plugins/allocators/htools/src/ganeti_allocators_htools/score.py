@@ -1,0 +1,195 @@
+"""The cluster score: a weighted sum of metrics over the nodes, lower is better.
+
+Names, weights, order and aggregation are upstream's (release 3.0), see `METRICS`. `metric_values`
+and `score` follow its order of floating-point operations, so that sums agree to the last bit:
+a mean by adding the nodes one after the other, then the squared differences the same way, then the
+weighted metrics in their order. `moves` has the fast form used to look for candidates.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .model import NO_NODE, Bools, Floats
+from .state import LOADS, ROW, State, Static
+
+
+class Metric(NamedTuple):
+    """One summand of the score; ``kind`` says how the nodes' values become one number:
+    "stddev" and "sum" over online nodes, "offline" summed over offline ones, "map" by its own rule.
+    """
+
+    name: str
+    weight: float
+    kind: str
+
+
+METRICS = (
+    Metric("free_mem_cv", 0.5, "stddev"),
+    Metric("free_disk_cv", 0.5, "stddev"),
+    Metric("n1_cnt", 1.0, "sum"),
+    Metric("reserved_mem_cv", 1.0, "stddev"),
+    Metric("offline_all_cnt", 4.0, "offline"),
+    Metric("offline_pri_cnt", 16.0, "offline"),
+    Metric("vcpu_ratio_cv", 0.5, "stddev"),
+    Metric("cpu_load_cv", 1.0, "stddev"),
+    Metric("mem_load_cv", 1.0, "stddev"),
+    Metric("disk_load_cv", 1.0, "stddev"),
+    Metric("net_load_cv", 1.0, "stddev"),
+    Metric("pri_tags_score", 2.0, "sum"),
+    Metric("spindles_cv", 0.5, "stddev"),
+    Metric("free_mem_cv_forth", 0.5, "stddev"),
+    Metric("free_disk_cv_forth", 0.5, "stddev"),
+    Metric("vcpu_ratio_cv_forth", 0.5, "stddev"),
+    Metric("spindles_cv_forth", 0.5, "stddev"),
+    Metric("location_score", 1.0, "sum"),
+    Metric("location_exclusion_score", 1.0, "map"),
+    Metric("reserved_mem_rtotal", 0.25, "sum"),
+)
+WEIGHTS = {metric.name: metric.weight for metric in METRICS}
+STDDEV = tuple(metric.name for metric in METRICS if metric.kind == "stddev")
+
+Columns = slice | NDArray[np.int64] | NDArray[np.bool_]
+
+
+def stddev_columns(static: Static, q: Floats, nodes: Columns = slice(None)) -> Floats:
+    """The per-node values of the `STDDEV` metrics, in their order.
+
+    ``q`` has the rows of `state.Q` in its first axis and the selected ``nodes`` in its second
+    (further axes are kept); the result has one row per metric.
+    """
+    data = static.cluster.nodes
+    extra = (1,) * (q.ndim - 2)
+
+    def per_node(values: NDArray[Any]) -> NDArray[Any]:
+        picked = values[nodes]
+        return picked.reshape(picked.shape + extra)
+
+    tmem, tcpu, speed = per_node(data.tmem), per_node(data.tcpu), per_node(data.cpu_speed)
+    exclusive = per_node(data.exclusive)
+    spindles = per_node(data.spindles)
+    total = np.where(exclusive, spindles, per_node(data.tdsk))
+    spindle_limit = per_node(static.hi_spindles)
+    pool = static.pool[:, nodes]
+    pool = pool.reshape(pool.shape + extra)
+
+    def disk(fdsk: str, fsp: str) -> Floats:
+        free = np.where(exclusive, q[ROW[fsp]], q[ROW[fdsk]]) if exclusive.any() else q[ROW[fdsk]]
+        return np.where(total == 0, 1.0, free / total)
+
+    def cpu(row: str) -> Floats:
+        ratio: Floats = q[ROW[row]] / tcpu / speed
+        return ratio
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        loads = q[LOADS] / pool
+        return np.stack(
+            (
+                q[ROW["umem"]] / tmem,
+                disk("fdsk", "fsp"),
+                q[ROW["rmem"]] / tmem,
+                cpu("ucpu"),
+                loads[0],
+                loads[1],
+                loads[2],
+                loads[3],
+                q[ROW["isp"]] / spindle_limit,
+                q[ROW["umem_f"]] / tmem,
+                disk("fdsk_f", "fsp_f"),
+                cpu("ucpu_f"),
+                q[ROW["isp_f"]] / spindle_limit,
+            )
+        )
+
+
+def sequential_sum(values: Floats, axis: int = -1) -> Floats:
+    """Sum along ``axis`` adding one after the other (numpy's own sum pairs them up)."""
+    if values.shape[axis] == 0:
+        return np.zeros(np.delete(values.shape, axis))
+    result: Floats = np.add.accumulate(values, axis=axis).take(-1, axis=axis)
+    return result
+
+
+def stddev(values: Floats) -> Floats:
+    """Population standard deviation over the last axis in upstream's order; NaN without values."""
+    count = values.shape[-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = sequential_sum(values) / np.float64(count)
+        difference = values - mean[..., None]
+        return np.sqrt(sequential_sum(difference * difference) / np.float64(count))
+
+
+def location_exclusion(state: State) -> float:
+    """Sum over (failure domain, exclusion tag) of how many primaries beyond one share both."""
+    static = state.static
+    if not static.exclusion_tags or not any(static.locations):
+        return 0.0
+    names = sorted(set().union(*static.locations))
+    online = ~static.offline
+    member = np.array(
+        [[name in tags for name in names] for tags in static.locations], dtype=np.int64
+    )
+    counts = member[online].T @ state.ptags[online]
+    return float(np.maximum(counts - 1, 0).sum())
+
+
+def metric_values(state: State, members: Bools | None = None) -> dict[str, float]:
+    """Each metric's value, in the order of `METRICS`, over the nodes ``members`` (default all)."""
+    static = state.static
+    chosen = np.ones(len(static.offline), dtype=bool) if members is None else members
+    on = np.flatnonzero(chosen & ~static.offline)
+    off = np.flatnonzero(chosen & static.offline)
+    deviations = dict(zip(STDDEV, stddev(stddev_columns(static, state.q[:, on], on)), strict=True))
+    counts = state.npri + state.nsec
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reserved = state.rmem[on] / static.cluster.nodes.tmem[on]
+    other = {
+        "n1_cnt": float(counts[on][state.fails_n1[on]].sum()),
+        "offline_all_cnt": float(counts[off].sum()),
+        "offline_pri_cnt": float(state.npri[off].sum()),
+        "pri_tags_score": float(np.maximum(state.ptags[on] - 1, 0).sum()),
+        "location_score": float(state.lscore[on].sum()),
+        "location_exclusion_score": location_exclusion(state),
+        "reserved_mem_rtotal": float(sequential_sum(reserved)),
+    }
+    return {
+        metric.name: float(deviations[metric.name])
+        if metric.kind == "stddev"
+        else other[metric.name]
+        for metric in METRICS
+    }
+
+
+def weighted(values: dict[str, float]) -> float:
+    """The score of these metric values, added in the order of `METRICS`."""
+    total = 0.0
+    for metric in METRICS:
+        total += metric.weight * values[metric.name]
+    return total
+
+
+def score(state: State, members: Bools | None = None) -> float:
+    """The cluster score, exact to the last bit as upstream computes it."""
+    return weighted(metric_values(state, members))
+
+
+def lower_bound(state: State, members: Bools | None = None) -> float:
+    """A score no placement can beat: the memory that must stay reserved whatever is moved where.
+
+    Reserved memory is at least the demand spread over all nodes but the largest (upstream's bound).
+    """
+    static = state.static
+    insts = static.cluster.instances
+    chosen = np.ones(len(static.offline), dtype=bool) if members is None else members
+    on = chosen & ~static.offline
+    total = np.sort(static.cluster.nodes.tmem[on])
+    primary = chosen[state.pnode] if len(insts) else np.zeros(0, dtype=bool)
+    demand = float(static.sec_mem[primary & (state.snode != NO_NODE)].sum())
+    if len(total) < 2 or total[:-1].sum() <= 0:
+        return 0.0
+    whole = float(total.sum())
+    rest = float(total[:-1].sum())
+    return WEIGHTS["reserved_mem_rtotal"] * (demand / rest - demand / whole)
