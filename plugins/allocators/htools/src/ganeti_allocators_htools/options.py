@@ -350,8 +350,8 @@ PROGRAMS: dict[str, tuple[str, str]] = {
         "",
     ),
     "hail": (
-        "print-nodes save text-data simulate verbose ignore-dynu ignore-soft-errors no-"
-        " capacity-checks restrict-allocation-to mond mond-xen static-kvm-node-memory",
+        "print-nodes save text-data simulate verbose ignore-dynu ignore-soft-errors"
+        " no-capacity-checks restrict-allocation-to mond mond-xen static-kvm-node-memory",
         "file 1 1",
     ),
     "hspace": (
@@ -367,16 +367,16 @@ PROGRAMS: dict[str, tuple[str, str]] = {
         "",
     ),
     "hroller": (
-        "luxi master text-data ialloc-src offline offline-maintenance verbose quiet no-"
-        " headers node-tags save group print-moves full-evacuation skip-non-redundant ignore-"
-        " non-redundant force one-step-only static-kvm-node-memory",
+        "luxi master text-data ialloc-src offline offline-maintenance verbose quiet"
+        " no-headers node-tags save group print-moves full-evacuation skip-non-redundant"
+        " ignore-non-redundant force one-step-only static-kvm-node-memory",
         "",
     ),
     "hcheck": (
-        "text-data no-disk-moves dynu-file ignore-dynu evac-mode exclude-instances exclusion-"
-        " tags ialloc-src no-instance-moves luxi machine-readable max-cpu max-length min-disk"
-        " min-gain min-gain-limit min-score ignore-soft-errors no-simulation offline quiet"
-        " master select-instances no-capacity-checks verbose",
+        "text-data no-disk-moves dynu-file ignore-dynu evac-mode exclude-instances"
+        " exclusion-tags ialloc-src no-instance-moves luxi machine-readable max-cpu max-length"
+        " min-disk min-gain min-gain-limit min-score ignore-soft-errors no-simulation offline"
+        " quiet master select-instances no-capacity-checks verbose",
         "",
     ),
     "hscan": (
