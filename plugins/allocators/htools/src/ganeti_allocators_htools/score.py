@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .model import NO_NODE, Bools, Floats
+from .model import NO_NODE, Bools, Floats, Ints
 from .state import LOADS, ROW, State, Static
 
 
@@ -122,6 +122,12 @@ def stddev(values: Floats) -> Floats:
         return np.sqrt(sequential_sum(difference * difference) / np.float64(count))
 
 
+def pri_tags(state: State, online: Ints | None = None) -> float:
+    """How many primaries share an exclusion tag with another on their node."""
+    on = np.flatnonzero(~state.static.offline) if online is None else online
+    return float(np.maximum(state.ptags[on] - 1, 0).sum())
+
+
 def location_exclusion(state: State) -> float:
     """Sum over (failure domain, exclusion tag) of how many primaries beyond one share both."""
     static = state.static
@@ -150,7 +156,7 @@ def metric_values(state: State, members: Bools | None = None) -> dict[str, float
         "n1_cnt": float(counts[on][state.fails_n1[on]].sum()),
         "offline_all_cnt": float(counts[off].sum()),
         "offline_pri_cnt": float(state.npri[off].sum()),
-        "pri_tags_score": float(np.maximum(state.ptags[on] - 1, 0).sum()),
+        "pri_tags_score": pri_tags(state, on),
         "location_score": float(state.lscore[on].sum()),
         "location_exclusion_score": location_exclusion(state),
         "reserved_mem_rtotal": float(sequential_sum(reserved)),

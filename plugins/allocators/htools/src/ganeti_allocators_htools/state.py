@@ -22,8 +22,10 @@ first. Facts are observed from upstream's release 3.0.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
@@ -51,6 +53,8 @@ Q = (
     "ucpu_f",
     "isp_f",
 )
+Node = TypeVar("Node", int, Ints)
+
 ROW = {name: number for number, name in enumerate(Q)}
 LOADS = slice(ROW["cload"], ROW["nload"] + 1)
 
@@ -92,6 +96,9 @@ class Static:
     spindle_use: Floats  # 0 for shared storage
     spindles: Floats  # NaN when not known
     real: Bools  # not forthcoming
+    as_primary: Floats  # (rows of Q, I) change of a node's quantities by becoming primary there
+    as_secondary: Floats
+    usable: Floats  # (rows of Q, N) 0 where a quantity does not apply to a node, else 1
     exclusion: tuple[tuple[int, ...], ...]  # exclusion tag numbers per instance
     exclusion_tags: tuple[str, ...]
     locations: tuple[frozenset[str], ...]  # failure-domain tags per node
@@ -129,14 +136,10 @@ class Static:
             [[len(want - have) for have in self.locations] for want in self.desired], dtype=float
         )
 
-    def location_score(self, inst: int, pnode: int, snode: int) -> float:
-        """Penalty of one instance with these nodes."""
-        score = 0.0
-        if self.common is not None and snode != NO_NODE:
-            score += float(self.common[pnode, snode])
-        if self.unmet is not None:
-            score += float(self.unmet[inst, pnode])
-        return score
+    @property
+    def located(self) -> bool:
+        """Whether location tags are in use."""
+        return self.common is not None or self.unmet is not None
 
 
 class State:
@@ -220,79 +223,104 @@ class State:
         """Nodes that could not take over after the worst failure, or have no disk left."""
         return (self.umem <= self.rmem) | (self.fdsk <= 0)
 
-    # -- changes -----------------------------------------------------------------------------
-
-    def _add_primary(self, inst: int, node: int, sign: float) -> None:
-        static = self.static
-        q = self.q[:, node]
-        dsk, use = float(static.dsk[inst]) * sign, float(static.spindle_use[inst]) * sign
-        cpus = float(static.vcpus[inst]) * sign
-        exclusive = bool(static.cluster.nodes.exclusive[node])
-        rows = [("umem_f", "fdsk_f", "fsp_f", "ucpu_f", "isp_f", True)]
-        if static.real[inst]:
-            rows.append(("umem", "fdsk", "fsp", "ucpu", "isp", False))
-        for umem, fdsk, fsp, ucpu, isp, forth in rows:
-            q[ROW[umem]] -= sign * float((static.mem if forth else static.counted)[inst])
-            q[ROW[fdsk]] -= dsk
-            q[ROW[ucpu]] += cpus
-            if exclusive:
-                q[ROW[fsp]] -= sign * float(np.nan_to_num(static.spindles[inst])) * (dsk != 0)
-            else:
-                q[ROW[isp]] += use
-        if static.real[inst]:
-            q[ROW["imem"]] += sign * float(static.counted[inst])
-            q[LOADS] += sign * static.cluster.instances.util[inst]
-            for tag in static.exclusion[inst]:
-                self.ptags[node, tag] += int(sign)
-        q[ROW["npri"]] += sign * float(static.real[inst])
-        if sign > 0:
-            self.plist[node].insert(0, inst)
-        else:
-            self.plist[node].remove(inst)
-
-    def _add_secondary(self, inst: int, node: int, peer: int, sign: float) -> None:
-        static = self.static
-        q = self.q[:, node]
-        dsk, use = float(static.dsk[inst]) * sign, float(static.spindle_use[inst]) * sign
-        exclusive = bool(static.cluster.nodes.exclusive[node])
-        rows = [("fdsk_f", "fsp_f", "isp_f")]
-        if static.real[inst]:
-            rows.append(("fdsk", "fsp", "isp"))
-        for fdsk, fsp, isp in rows:
-            q[ROW[fdsk]] -= dsk
-            if exclusive:
-                q[ROW[fsp]] -= sign * float(np.nan_to_num(static.spindles[inst]))
-            else:
-                q[ROW[isp]] += use
-        if static.real[inst]:
-            q[ROW["dload"]] += sign * static.cluster.instances.util[inst, 2]
-            self.peers[node, peer] += sign * float(static.sec_mem[inst])
-            q[ROW["rmem"]] = max(0.0, float(self.peers[node].max()))
-        q[ROW["nsec"]] += sign * float(static.real[inst])
-        if sign > 0:
-            self.slist[node].insert(0, inst)
-        else:
-            self.slist[node].remove(inst)
-
     def relocate(self, inst: int, kind: str, target: int = NO_NODE) -> None:
-        """Apply one move (a key of `STEPS`) to this state, in upstream's order of steps."""
+        """Apply one move (a key of `STEPS`) without any check, in upstream's order of steps."""
+        static = self.static
         old_p, old_s = int(self.pnode[inst]), int(self.snode[inst])
         new_p, new_s = destination(kind, old_p, old_s, target)
-        self.lscore[old_p] -= self.static.location_score(inst, old_p, old_s)
-        # a secondary is removed before its peer changes and added with the new primary
-        for node, steps in zip((old_p, old_s, target), STEPS[kind], strict=True):
-            peer = old_p
-            for step in steps:
-                sign = 1.0 if step[0] == "+" else -1.0
-                if step[1] == "P":
-                    self._add_primary(inst, node, sign)
-                else:
-                    self._add_secondary(inst, node, new_p if sign > 0 else peer, sign)
+        real = bool(static.real[inst])
+        columns = {
+            role: values[:, 0]
+            for role, values in moved_columns(
+                self, kind, np.array([inst]), np.array([target])
+            ).items()
+        }
+        for role, node in zip("pst", (old_p, old_s, target), strict=True):
+            if role in columns:
+                self.q[:, node] = columns[role]
+        if old_p != new_p:
+            self.plist[old_p].remove(inst)
+            self.plist[new_p].insert(0, inst)
+            for tag in static.exclusion[inst] if real else ():
+                self.ptags[old_p, tag] -= 1
+                self.ptags[new_p, tag] += 1
+        if old_s != NO_NODE:
+            self.slist[old_s].remove(inst)
+            self.slist[new_s].insert(0, inst)
+            if real:
+                self.peers[old_s, old_p] -= static.sec_mem[inst]
+                self.peers[new_s, new_p] += static.sec_mem[inst]
         self.pnode[inst], self.snode[inst] = new_p, new_s
-        self.lscore[new_p] += self.static.location_score(inst, new_p, new_s)
 
 
-def destination(kind: str, pnode: int, snode: int, target: int) -> tuple[int, int]:
+def location_scores(static: Static, insts: Ints, pnode: Ints, snode: Ints) -> Floats:
+    """Location penalties of these instances, were they on these nodes (snode -1: none)."""
+    result = np.zeros(len(insts))
+    if static.common is not None:
+        result += np.where(snode != NO_NODE, static.common[pnode, snode], 0)
+    if static.unmet is not None:
+        result += static.unmet[insts, pnode]
+    return result * static.real[insts]
+
+
+#: Called for each step that adds an instance to a node: (role, step, columns before and after,
+#: node numbers) so that a caller may check limits on the way; see `moved_columns`.
+StepObserver = Callable[[str, str, Floats, Floats, Ints], None]
+
+
+def moved_columns(
+    state: State, kind: str, insts: Ints, targets: Ints, observe: StepObserver | None = None
+) -> dict[str, Floats]:
+    """What the nodes' quantities become if each of ``insts`` makes a ``kind`` move to its target.
+
+    Arguments are arrays of one length C; every instance is moved on its own from ``state``. The
+    result has, for each node concerned ("p" its primary, "s" its secondary, "t" the target), the
+    new columns of ``State.q`` as an array (rows, C). Sums are formed step by step as upstream does,
+    so that the last bit of fractional loads agrees.
+    """
+    static = state.static
+    old_p, old_s = state.pnode[insts], state.snode[insts]
+    new_p, _ = destination(kind, old_p, old_s, targets)
+    memory = static.sec_mem[insts] * static.real[insts]
+    result: dict[str, Floats] = {}
+    for role, nodes, steps in zip("pst", (old_p, old_s, targets), STEPS[kind], strict=True):
+        if not steps:
+            continue
+        columns = state.q[:, nodes]
+        usable = static.usable[:, nodes]
+        for step in steps:
+            before = columns
+            sign = 1.0 if step[0] == "+" else -1.0
+            table = static.as_primary if step[1] == "P" else static.as_secondary
+            columns = columns + sign * (table[:, insts] * usable)
+            if step == "-S":
+                columns[ROW["rmem"]] = _rmem_without(state, nodes, old_p, memory)
+            elif step == "+S":
+                reserved = state.peers[nodes, new_p] + memory
+                columns[ROW["rmem"]] = np.maximum(columns[ROW["rmem"]], reserved)
+            if observe is not None and sign > 0:
+                observe(role, step, before, columns, nodes)
+        result[role] = columns
+    if static.located:
+        old = location_scores(static, insts, old_p, old_s)
+        new_nodes = destination(kind, old_p, old_s, targets)
+        new = location_scores(static, insts, *new_nodes)
+        result["p"][ROW["lscore"]] -= old
+        arrived = {"f": "s", "fa": "t", "r": "p", "rf": "t", "frf": "t", "fr": "s"}[kind]
+        result[arrived][ROW["lscore"]] += new
+    return result
+
+
+def _rmem_without(state: State, nodes: Ints, peers: Ints, memory: Floats) -> Floats:
+    """Reserved memory of ``nodes`` with ``memory`` less for ``peers``."""
+    table = state.peers[nodes]
+    rows = np.arange(len(nodes))
+    table[rows, peers] -= memory
+    result: Floats = np.maximum(0.0, table.max(axis=1))
+    return result
+
+
+def destination(kind: str, pnode: Node, snode: Node, target: Node) -> tuple[Node, Node]:
     """Primary and secondary after a move of an instance now on ``pnode``, ``snode``."""
     return {
         "f": (snode, pnode),
@@ -321,6 +349,15 @@ def build_static(
     names = sorted({tag for tags in exclusion for tag in tags})
     number = {name: index for index, name in enumerate(names)}
     ratio = [policy.vcpu_ratio for policy in policies]
+    amounts = {
+        "mem": insts.mem.astype(float),
+        "counted": counted,
+        "dsk": np.where(insts.local, insts.dsk, 0).astype(float),
+        "vcpus": np.where(insts.online, insts.vcpus, 0).astype(float),
+        "sec_mem": np.where(insts.uses_sec_mem, insts.mem, 0).astype(float),
+        "spindle_use": np.where(insts.local, insts.spindle_use, 0).astype(float),
+        "spindles": np.where(insts.spindles < 0, np.nan, insts.spindles.astype(float)),
+    }
     return Static(
         cluster=cluster,
         rules=rules,
@@ -331,19 +368,38 @@ def build_static(
         lo_dsk=np.floor(whole(nodes.tdsk) * (min_disk or 0.0)),
         hi_cpu=np.array(ratio if max_cpu is None else [max_cpu] * len(nodes), dtype=float),
         hi_spindles=np.array([policy.spindle_ratio for policy in policies]) * nodes.spindles,
-        mem=insts.mem.astype(float),
-        counted=counted,
-        dsk=np.where(insts.local, insts.dsk, 0).astype(float),
-        vcpus=np.where(insts.online, insts.vcpus, 0).astype(float),
-        sec_mem=np.where(insts.uses_sec_mem, insts.mem, 0).astype(float),
-        spindle_use=np.where(insts.local, insts.spindle_use, 0).astype(float),
-        spindles=np.where(insts.spindles < 0, np.nan, insts.spindles.astype(float)),
         real=real,
         exclusion=tuple(tuple(number[tag] for tag in tags) for tags in exclusion),
         exclusion_tags=tuple(names),
         locations=tuple(frozenset(matching(tags, rules.location)) for tags in nodes.tags),
         desired=tuple(frozenset(matching(tags, rules.desired)) for tags in insts.tags),
+        **amounts,
+        **_changes(amounts, insts.util, real, nodes.exclusive),
     )
+
+
+def _changes(
+    amounts: dict[str, Floats], util: Floats, real: Bools, exclusive: Bools
+) -> dict[str, Floats]:
+    """`Static.as_primary`, ``as_secondary`` and ``usable``."""
+    as_primary = np.zeros((len(Q), len(real)))
+    as_secondary = np.zeros_like(as_primary)
+    spindles = np.nan_to_num(amounts["spindles"]) * (amounts["dsk"] != 0)
+    disk = {"fdsk": -amounts["dsk"], "fsp": -spindles, "isp": amounts["spindle_use"]}
+    for suffix, mask in (("", real), ("_f", True)):
+        for name, values in disk.items():
+            as_primary[ROW[name + suffix]] = as_secondary[ROW[name + suffix]] = values * mask
+        as_primary[ROW["ucpu" + suffix]] = amounts["vcpus"] * mask
+    as_primary[ROW["umem"]] = -amounts["counted"] * real
+    as_primary[ROW["imem"]] = amounts["counted"] * real
+    as_primary[ROW["umem_f"]] = -amounts["mem"]
+    as_primary[LOADS] = (util * real[:, None]).T
+    as_secondary[ROW["dload"]] = util[:, 2] * real
+    as_primary[ROW["npri"]] = as_secondary[ROW["nsec"]] = real
+    usable = np.ones((len(Q), len(exclusive)))
+    usable[[ROW["isp"], ROW["isp_f"]]] = ~exclusive
+    usable[[ROW["fsp"], ROW["fsp_f"]]] = exclusive
+    return {"as_primary": as_primary, "as_secondary": as_secondary, "usable": usable}
 
 
 def build_state(static: Static) -> State:
@@ -410,8 +466,7 @@ def build_state(static: Static) -> State:
         if real[inst]:
             for tag in static.exclusion[inst]:
                 ptags[node, tag] += 1
-    if static.common is not None or static.unmet is not None:
-        for inst in np.flatnonzero(real).tolist():
-            node, second_node = int(pnode[inst]), int(snode[inst])
-            q[ROW["lscore"], node] += static.location_score(inst, node, second_node)
+    if static.located:
+        scores = location_scores(static, np.arange(len(insts)), pnode, snode)
+        q[ROW["lscore"]] = np.bincount(pnode, weights=scores, minlength=count)
     return State(static, q, peers, ptags, pnode, snode, plist, slist)
