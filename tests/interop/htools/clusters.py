@@ -335,7 +335,7 @@ def _account(cluster: Cluster, rng: random.Random) -> None:
         node.free_mem, node.free_disk = node.mem - node.own_mem, node.disk
         node.free_spindles = node.spindles if node.exclusive else 0
     for inst in cluster.instances:
-        disk = 0 if inst.template in (*SHARED, "diskless") else inst.disk
+        disk = inst.disk if inst.template in ("plain", "drbd") else 0
         places = [inst.primary] + ([inst.secondary] if inst.secondary else [])
         spindles = inst.spindles if inst.primary.exclusive else 0
         if inst.primary.free_mem <= inst.mem or any(p.free_disk <= disk for p in places):
@@ -345,7 +345,7 @@ def _account(cluster: Cluster, rng: random.Random) -> None:
         kept.append(inst)
         if inst.forthcoming:
             continue
-        if inst.status in UP or inst.status.startswith("ERROR"):
+        if inst.status in UP:
             inst.primary.free_mem -= inst.mem
         for place in places:
             place.free_disk -= disk

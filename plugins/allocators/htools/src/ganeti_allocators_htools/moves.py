@@ -23,7 +23,7 @@ from .score import (
     stddev,
     stddev_columns,
 )
-from .state import ROW, State, destination, moved_columns
+from .state import ROW, STEPS, State, destination, moved_columns
 
 #: Why a move is refused; the numbers are the codes in `refusals`.
 REASONS = (
@@ -101,7 +101,9 @@ def refusals(state: State, kind: str, insts: Ints, targets: Ints, force: bool = 
         strict = strict_by_step[kind, role]
         if kind == "r" and role == "p":
             return  # the instance stays where it is
-        _check_addition(state, insts, step, strict, before, after, nodes, object_if)
+        untouched = STEPS[kind]["pst".index(role)][0] == step
+        failed = state.fails_n1[nodes] if untouched else _fails(before)
+        _check_addition(state, insts, step, strict, before, after, failed, nodes, object_if)
 
     moved_columns(state, kind, insts, targets, observe=check)
     return codes
@@ -114,10 +116,14 @@ def _check_addition(
     strict: Bools,
     before: Floats,
     after: Floats,
+    failed: Bools,
     nodes: Ints,
     object_if: Callable[[Bools, int], None],
 ) -> None:
-    """Object to adding instances to nodes whose quantities go from ``before`` to ``after``."""
+    """Object to adding instances to nodes whose quantities go from ``before`` to ``after``.
+
+    ``failed`` says which of the nodes failed N+1 before.
+    """
     static = state.static
     primary = step == "+P"
     local = static.cluster.instances.local[insts]
@@ -149,7 +155,7 @@ def _check_addition(
     if not primary:
         needed = static.sec_mem[insts]
         object_if(real & strict & (needed >= before[ROW["umem"]]), MEMORY)
-    object_if(real & strict & _fails(after) & ~_fails(before), N1)
+    object_if(real & strict & _fails(after) & ~failed, N1)
     if primary:
         cpus("", real)
         if static.exclusion_tags:
@@ -172,19 +178,28 @@ def _conflicts(state: State, insts: Ints, nodes: Ints) -> Bools:
 
 
 class ExactScorer:
-    """Scores of moves from one state, bit for bit those of `score.score` on the state after."""
+    """Scores of moves from one state, bit for bit those of `score.score` on the state after.
+
+    With ``members`` only those nodes count in the score.
+    """
 
     #: Moves scored at a time: bounds memory to some tens of MiB on the largest clusters.
     CHUNK = 64
 
-    def __init__(self, state: State, values: dict[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        state: State,
+        values: dict[str, float] | None = None,
+        members: Bools | None = None,
+    ) -> None:
         static = state.static
         self.state = state
-        self.on = np.flatnonzero(~static.offline)
+        self.members = np.ones(len(static.offline), dtype=bool) if members is None else members
+        self.on = np.flatnonzero(self.members & ~static.offline)
         self.position = np.full(len(static.offline), NO_NODE)
         self.position[self.on] = np.arange(len(self.on))
         self.base = stddev_columns(static, state.q[:, self.on], self.on)
-        self.values = metric_values(state) if values is None else values
+        self.values = metric_values(state, members) if values is None else values
 
     def scores(self, kind: str, insts: Ints, targets: Ints) -> Floats:
         """Score after each move, an array as long as ``insts``."""
@@ -209,20 +224,20 @@ class ExactScorer:
             if role not in moved:
                 continue
             new, old = moved[role], state.q[:, nodes]
-            offline = static.offline[nodes]
-            rows = np.flatnonzero(~offline)
+            inside = self.members[nodes]
+            offline = static.offline[nodes] & inside
+            online = inside & ~offline
+            rows = np.flatnonzero(online)
             columns[rows, :, self.position[nodes[rows]]] = stddev_columns(
                 static, new[:, rows], nodes[rows]
             ).T
             count = new[ROW["npri"]] + new[ROW["nsec"]]
             count_before = old[ROW["npri"]] + old[ROW["nsec"]]
-            worse = count * _fails(new) - count_before * _fails(old)
-            change["n1_cnt"] += np.where(offline, 0, worse)
+            worse = count * _fails(new) - count_before * state.fails_n1[nodes]
+            change["n1_cnt"] += np.where(online, worse, 0)
             change["offline_all_cnt"] += np.where(offline, count - count_before, 0)
             change["offline_pri_cnt"] += np.where(offline, new[ROW["npri"]] - old[ROW["npri"]], 0)
-            change["location_score"] += np.where(
-                offline, 0, new[ROW["lscore"]] - old[ROW["lscore"]]
-            )
+            change["location_score"] += np.where(online, new[ROW["lscore"]] - old[ROW["lscore"]], 0)
         if static.exclusion_tags:
             self._tag_changes(kind, insts, targets, change)
         reserved = columns[:, STDDEV.index("reserved_mem_cv")]
@@ -254,7 +269,7 @@ class ExactScorer:
             for tag in tags:
                 state.ptags[source, tag] -= 1
                 state.ptags[target, tag] += 1
-            pri[number] = pri_tags(state) - self.values["pri_tags_score"]
-            loc[number] = location_exclusion(state) - self.values["location_exclusion_score"]
+            pri[number] = pri_tags(state, self.on) - self.values["pri_tags_score"]
+            loc[number] = location_exclusion(state, self.on) - self.values["location_exclusion_score"]
             state.ptags[[source, target]] = keep[[source, target]]
         change["pri_tags_score"], change["location_exclusion_score"] = pri, loc

@@ -128,17 +128,17 @@ def pri_tags(state: State, online: Ints | None = None) -> float:
     return float(np.maximum(state.ptags[on] - 1, 0).sum())
 
 
-def location_exclusion(state: State) -> float:
+def location_exclusion(state: State, online: Ints | None = None) -> float:
     """Sum over (failure domain, exclusion tag) of how many primaries beyond one share both."""
     static = state.static
     if not static.exclusion_tags or not any(static.locations):
         return 0.0
     names = sorted(set().union(*static.locations))
-    online = ~static.offline
+    on = np.flatnonzero(~static.offline) if online is None else online
     member = np.array(
         [[name in tags for name in names] for tags in static.locations], dtype=np.int64
     )
-    counts = member[online].T @ state.ptags[online]
+    counts = member[on].T @ state.ptags[on]
     return float(np.maximum(counts - 1, 0).sum())
 
 
@@ -158,7 +158,7 @@ def metric_values(state: State, members: Bools | None = None) -> dict[str, float
         "offline_pri_cnt": float(state.npri[off].sum()),
         "pri_tags_score": pri_tags(state, on),
         "location_score": float(state.lscore[on].sum()),
-        "location_exclusion_score": location_exclusion(state),
+        "location_exclusion_score": location_exclusion(state, on),
         "reserved_mem_rtotal": float(sequential_sum(reserved)),
     }
     return {

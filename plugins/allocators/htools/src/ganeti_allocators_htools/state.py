@@ -165,7 +165,7 @@ class State:
     ucpu_f: Floats
     isp_f: Floats
 
-    __slots__ = ("peers", "plist", "pnode", "ptags", "q", "slist", "snode", "static", *Q)
+    __slots__ = ("fails_n1", "peers", "plist", "pnode", "ptags", "q", "slist", "snode", "static", *Q)
 
     def __init__(
         self,
@@ -177,6 +177,7 @@ class State:
         snode: Ints,
         plist: list[list[int]],
         slist: list[list[int]],
+        fails_n1: Bools | None = None,
     ) -> None:
         self.static = static
         self.q = q
@@ -188,6 +189,10 @@ class State:
         self.slist = slist
         for name, row in zip(Q, q, strict=True):
             setattr(self, name, row)
+        #: Nodes that could not take over after the worst failure. As upstream has it: in the
+        #: input those with less memory than reserved, after a change of a node also those with
+        #: exactly as much or without free disk.
+        self.fails_n1: Bools = q[ROW["umem"]] < q[ROW["rmem"]] if fails_n1 is None else fails_n1
 
     def copy(self) -> State:
         return State(
@@ -199,6 +204,7 @@ class State:
             self.snode.copy(),
             [items.copy() for items in self.plist],
             [items.copy() for items in self.slist],
+            self.fails_n1.copy(),
         )
 
     @property
@@ -218,10 +224,11 @@ class State:
         np.divide(free, total, out=result, where=total != 0)
         return result
 
-    @property
-    def fails_n1(self) -> Bools:
-        """Nodes that could not take over after the worst failure, or have no disk left."""
-        return (self.umem <= self.rmem) | (self.fdsk <= 0)
+    def replace_column(self, node: int, column: Floats) -> None:
+        """Give a node new quantities."""
+        self.q[:, node] = column
+        umem, rmem, fdsk = (column[ROW[name]] for name in ("umem", "rmem", "fdsk"))
+        self.fails_n1[node] = umem <= rmem or fdsk <= 0
 
     def relocate(self, inst: int, kind: str, target: int = NO_NODE) -> None:
         """Apply one move (a key of `STEPS`) without any check, in upstream's order of steps."""
@@ -237,7 +244,7 @@ class State:
         }
         for role, node in zip("pst", (old_p, old_s, target), strict=True):
             if role in columns:
-                self.q[:, node] = columns[role]
+                self.replace_column(node, columns[role])
         if old_p != new_p:
             self.plist[old_p].remove(inst)
             self.plist[new_p].insert(0, inst)
