@@ -1,0 +1,269 @@
+"""Where to put a new instance: every allowed node or pair of nodes is scored, the best one taken.
+
+The scores are upstream's (release 3.0) to the last bit, since equal nodes are common and ties are
+broken by them: with one node the whole score is computed anew, with two nodes the metrics'
+statistics are updated for the primary and then for the secondary. Among equals the last wins.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .limits import (
+    CODE,
+    FAILURES,
+    Request,
+    as_primary,
+    as_secondary,
+    policy_codes,
+    primary_codes,
+    secondary_codes,
+)
+from .model import Bools, Codes, Floats, Ints
+from .score import METRICS, STDDEV, metric_values, sequential_sum, stddev_columns
+from .state import ROW, State
+
+RMEM_METRIC = STDDEV.index("reserved_mem_cv")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Nodes chosen for a request (primary first) and the cluster's score with it."""
+
+    nodes: tuple[int, ...]
+    score: float
+
+
+@dataclass
+class Outcome:
+    """What became of a request on some nodes."""
+
+    best: Placement | None = None
+    successes: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+
+    def counts(self) -> list[tuple[str, int]]:
+        """All failure kinds, most frequent first."""
+        return sorted(((name, self.failures[name]) for name in FAILURES), key=lambda kv: -kv[1])
+
+
+def tally(codes: Codes, times: int = 1) -> Counter[str]:
+    counts = np.bincount(codes.astype(np.int64).ravel(), minlength=len(FAILURES) + 1).tolist()
+    return Counter({name: counts[code] * times for name, code in CODE.items() if counts[code]})
+
+
+def last_smallest(scores: Floats) -> Iterator[int]:
+    """Indices by rising score, the last of equals first; NaN counts as smallest."""
+    order = np.argsort(np.where(np.isnan(scores), -np.inf, scores)[::-1], kind="stable")
+    count = len(scores)
+    return (count - 1 - index for index in order.tolist())
+
+
+def weighted(values: dict[str, Any]) -> Floats:
+    """The metrics' weighted sum in upstream's order; values may be arrays of candidates."""
+    total: Any = 0.0
+    for metric in METRICS:
+        total = total + metric.weight * values[metric.name]
+    return np.asarray(total, dtype=float)
+
+
+def _n1_count(q: Floats, fails: Bools) -> Floats:
+    return np.where(fails, q[ROW["npri"]] + q[ROW["nsec"]], 0.0)
+
+
+class Scorer:
+    """Scores of one state with a request added on top; make a new one after every change."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.values = metric_values(state)
+        self.online = np.flatnonzero(~state.static.offline)
+        self.position = np.full(len(state.static.offline), -1)
+        self.position[self.online] = np.arange(len(self.online))
+        self.base = stddev_columns(state.static, state.q[:, self.online], self.online)
+
+    def _shared(self, request: Request, nodes: Ints, q: Floats) -> dict[str, Any]:
+        """Metrics that are sums of whole numbers: exact in any order."""
+        state = self.state
+        values: dict[str, Any] = dict(self.values)
+        fails = (q[ROW["umem"], nodes] <= state.rmem[nodes]) | (q[ROW["fdsk"], nodes] <= 0)
+        before = _n1_count(state.q[:, nodes], state.fails_n1[nodes])
+        values["n1_cnt"] = values["n1_cnt"] + (_n1_count(q[:, nodes], fails) - before)
+        if request.exclusion:
+            tags = np.array(request.exclusion, dtype=np.int64)
+            again = (state.ptags[np.ix_(nodes, tags)] > 0).sum(axis=1)
+            values["pri_tags_score"] = values["pri_tags_score"] + again
+        unmet = _unmet(state, request)
+        if unmet is not None:
+            values["location_score"] = values["location_score"] + unmet[nodes]
+        crowd = _crowding(state, request)
+        if crowd is not None:
+            values["location_exclusion_score"] = values["location_exclusion_score"] + crowd[nodes]
+        return values
+
+    def single(self, request: Request, nodes: Ints, q: Floats) -> Floats:
+        """Score for each of ``nodes`` as the only node."""
+        values = self._shared(request, nodes, q)
+        columns = stddev_columns(self.state.static, q[:, nodes], nodes)
+        count = len(self.online)
+        table = np.repeat(self.base[:, :, None], len(nodes), axis=2)
+        table[:, self.position[nodes], np.arange(len(nodes))] = columns
+        mean = sequential_sum(table, axis=1) / np.float64(count)
+        table -= mean[:, None, :]
+        table *= table
+        deviation = np.sqrt(sequential_sum(table, axis=1) / np.float64(count))
+        return weighted(values | dict(zip(STDDEV, deviation, strict=True)))
+
+    def pairs(
+        self, request: Request, nodes: Ints, primary_q: Floats, secondary_q: Floats, rmem: Floats
+    ) -> Floats:
+        """Score matrix [primary, secondary] over ``nodes``; ``rmem`` is what the secondary then
+        has to reserve, [primary, secondary] too."""
+        state = self.state
+        static = state.static
+        values = self._shared(request, nodes, primary_q)
+        for name in ("n1_cnt", "pri_tags_score", "location_score", "location_exclusion_score"):
+            values[name] = np.broadcast_to(np.asarray(values[name], float), (len(nodes),))[:, None]
+        fails = (state.umem[nodes] <= rmem) | (secondary_q[ROW["fdsk"], nodes] <= 0)
+        after = np.where(fails, (secondary_q[ROW["npri"]] + secondary_q[ROW["nsec"]])[nodes], 0.0)
+        before = _n1_count(state.q[:, nodes], state.fails_n1[nodes])
+        values["n1_cnt"] = values["n1_cnt"] + (after - before)
+        if static.common is not None:
+            common = static.common[np.ix_(nodes, nodes)]
+            values["location_score"] = values["location_score"] + common
+        tmem = static.cluster.nodes.tmem[nodes]
+        old = self.base[:, self.position[nodes]]
+        first = stddev_columns(static, primary_q[:, nodes], nodes)
+        second = stddev_columns(static, secondary_q[:, nodes], nodes)
+        reserved = rmem / tmem
+        values["reserved_mem_rtotal"] = self.values["reserved_mem_rtotal"] + (
+            reserved - old[RMEM_METRIC]
+        )
+        count = np.float64(len(self.online))
+        total = sequential_sum(self.base)
+        for row, name in enumerate(STDDEV):
+            deviation = self.values[name]
+            start = (total[row], _variance(self.base[row]))
+            middle = _updated(count, *start, old[row], first[row])
+            sums, variance = (np.asarray(part)[:, None] for part in middle)
+            new = reserved if row == RMEM_METRIC else second[row]
+            if (
+                row != RMEM_METRIC
+                and np.array_equal(old[row], first[row])
+                and np.array_equal(old[row], second[row])
+            ):
+                values[name] = deviation
+                continue
+            values[name] = np.sqrt(_updated(count, sums, variance, old[row], new)[1])
+        return np.broadcast_to(weighted(values), rmem.shape)
+
+
+def _variance(values: Floats) -> Floats:
+    count = np.float64(len(values))
+    difference = values - sequential_sum(values) / count
+    result: Floats = sequential_sum(difference * difference) / count
+    return result
+
+
+def _updated(
+    count: np.float64, total: Any, variance: Any, old: Floats, new: Floats
+) -> tuple[Floats, Floats]:
+    """Sum and variance once one of ``count`` values changed from ``old`` to ``new``."""
+    change = new - old
+    squares = new * new - old * old
+    scaled = count * squares - 2 * total * change - change * change
+    return total + change, np.maximum(0.0, variance + scaled / (count * count))
+
+
+def _unmet(state: State, request: Request) -> Floats | None:
+    wanted = (
+        frozenset(tag for tag in request.tags if tag.startswith(state.static.rules.desired))
+        if state.static.rules.desired
+        else frozenset()
+    )
+    if not wanted:
+        return None
+    return np.array([len(wanted - have) for have in state.static.locations], dtype=float)
+
+
+def _crowding(state: State, request: Request) -> Floats | None:
+    """How many (failure domain, exclusion tag) pairs of each node exist already."""
+    static = state.static
+    if not request.exclusion or not any(static.locations):
+        return None
+    tags = list(request.exclusion)
+    names = sorted(set().union(*static.locations))
+    member = np.array([[name in have for name in names] for have in static.locations])
+    present = member[~static.offline].T.astype(np.int64) @ state.ptags[~static.offline][:, tags]
+    crowd: Floats = (member @ (present > 0)).sum(axis=1).astype(float)
+    return crowd
+
+
+Place = tuple[int, ...]
+Check = Callable[[Place], bool]
+
+
+def _choose(
+    outcome: Outcome, places: Sequence[Place], scores: Floats, check: Check | None
+) -> Outcome:
+    """Fill in the best place that passes ``check``; those before it count as N+1 failures."""
+    outcome.successes = len(places)
+    for index in last_smallest(scores):
+        if check is None or check(places[index]):
+            outcome.best = Placement(places[index], float(scores[index]))
+            break
+        outcome.failures["FailN1"] += 1
+        outcome.successes -= 1
+    return outcome
+
+
+def allocate(
+    state: State,
+    request: Request,
+    nodes: Ints,
+    *,
+    force: bool = False,
+    check: Check | None = None,
+    scorer: Scorer | None = None,
+) -> Outcome:
+    """Try the request on ``nodes`` (online ones, rising numbers): each, or each pair for DRBD."""
+    scorer = scorer or Scorer(state)
+    first_q = as_primary(state, request)
+    policy = policy_codes(request, state.static.cluster)
+    codes = np.where(policy > 0, policy, primary_codes(state, request, first_q, force=force))[nodes]
+    outcome = Outcome()
+    if request.template != "drbd":
+        outcome.failures = tally(codes)
+        good = nodes[codes == 0]
+        if not len(good):
+            return outcome
+        places: list[Place] = [(node,) for node in good.tolist()]
+        return _choose(outcome, places, scorer.single(request, good, first_q), check)
+    outcome.failures = tally(codes, max(0, len(nodes) - 1))
+    second_q = as_secondary(state, request)
+    needed = request.mem if request.uses_sec_mem else 0
+    # [primary, secondary]
+    peers = state.peers[np.ix_(nodes, nodes)].T + needed
+    rmem = np.maximum(state.rmem[nodes][None, :], peers)
+    allowed = np.full((len(nodes), len(nodes)), 255, dtype=np.uint8)
+    full = np.zeros(len(state.rmem))
+    for index in np.flatnonzero(codes == 0).tolist():
+        full[nodes] = rmem[index]
+        row = secondary_codes(state, request, second_q, full, force=force)[nodes]
+        others = np.arange(len(nodes)) != index
+        outcome.failures += tally(row[others])
+        allowed[index, others] = row[others]
+    rows, columns = np.nonzero(allowed == 0)
+    if not len(rows):
+        return outcome
+    scores = scorer.pairs(request, nodes, first_q, second_q, rmem)[rows, columns]
+    pairs: list[Place] = [
+        (int(primary), int(secondary))
+        for primary, secondary in zip(nodes[rows], nodes[columns], strict=True)
+    ]
+    return _choose(outcome, pairs, scores, check)
