@@ -200,7 +200,7 @@ def _crowding(state: State, request: Request) -> Floats | None:
     names = sorted(set().union(*static.locations))
     member = np.array([[name in have for name in names] for have in static.locations])
     present = member[~static.offline].T.astype(np.int64) @ state.ptags[~static.offline][:, tags]
-    crowd: Floats = (member @ (present > 0)).sum(axis=1).astype(float)
+    crowd: Floats = (member.astype(float) @ (present > 0)).sum(axis=1)
     return crowd
 
 

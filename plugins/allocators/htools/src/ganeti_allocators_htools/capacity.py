@@ -74,6 +74,8 @@ class Site:
     def _count(self, inst: int, node: int) -> None:
         static = self.state.static
         cluster = static.cluster
+        if not static.real[inst]:
+            return
         mem = static.counted[inst]
         kind = self.kinds[inst]
         if static.migratable is not None:
@@ -151,9 +153,11 @@ class Site:
 
     def _unmoved(self) -> Bools:
         """Nodes with guests to be moved, stopped ones included."""
-        plist = self.state.plist
+        plist, real = self.state.plist, self.state.static.real
         kinds = self.kinds
-        return np.array([any(kinds[inst] != DRBD_GUEST for inst in guests) for guests in plist])
+        return np.array(
+            [any(real[i] and kinds[i] != DRBD_GUEST for i in guests) for guests in plist]
+        )
 
 
 def failing_nodes(state: State) -> list[int]:

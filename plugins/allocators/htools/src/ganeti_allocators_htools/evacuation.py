@@ -108,16 +108,20 @@ def _to_best(
     return True
 
 
+def _guests(state: State, node: int) -> list[int]:
+    """Real (not forthcoming) primaries, newest first."""
+    return [inst for inst in state.plist[node] if state.static.real[inst]]
+
+
 def clear_redundant(state: State, node: int, kinds: list[int]) -> bool:
     """Fail all mirrored primaries of ``node`` over."""
-    guests = state.plist[node].copy()
-    return fail_over(state, [i for i in guests if kinds[i] == DRBD_GUEST])
+    return fail_over(state, [i for i in _guests(state, node) if kinds[i] == DRBD_GUEST])
 
 
 def clear_others(state: State, node: int, kinds: list[int], targets: Ints) -> bool:
     """Move everything but mirrored instances from ``node`` to ``targets``."""
     mem = state.static.counted
-    guests = state.plist[node].copy()
+    guests = _guests(state, node)
     members = state.static.cluster.nodes.group == state.static.cluster.nodes.group[node]
     shared = [inst for inst in guests if kinds[inst] == SHARED]
     local = sorted(

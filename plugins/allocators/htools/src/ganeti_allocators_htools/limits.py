@@ -210,6 +210,7 @@ def secondary_codes(
         rules += [
             (state.umem <= needed, "FailMem"),
             (failing & ~state.fails_n1, "FailMem"),
+            (state.umem_f <= needed, "FailMem"),
         ]
     rules += _disk_rules(state, q, force, "_f")
     return _first(rules, len(rmem))
