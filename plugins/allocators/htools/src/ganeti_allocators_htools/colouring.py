@@ -16,12 +16,13 @@ Colouring = list[int]
 
 
 def build_graph(
-    count: int, pairs: Sequence[tuple[int, int]], *, share_secondary: bool
+    count: int, pairs: Sequence[tuple[int, int]], online: Sequence[tuple[int, int]] = ()
 ) -> list[list[int]]:
     """Adjacency of ``count`` nodes from each mirrored instance's (primary, secondary).
 
-    With ``share_secondary`` two primaries of instances with one secondary are neighbours as well:
-    migrating both off at once would put all of their instances on that node.
+    For instances to be migrated, ``online``, two primaries with one secondary are neighbours as
+    well: migrating both off at once would put all of their instances on that node, which need not
+    be among the vertices.
     """
     adjacency: list[list[int]] = [[] for _ in range(count)]
     seen: list[set[int]] = [set() for _ in range(count)]
@@ -30,12 +31,11 @@ def build_graph(
         adjacency[secondary].append(primary)
         seen[primary].add(secondary)
         seen[secondary].add(primary)
-    if share_secondary:
-        for primaries in _primaries_by_secondary(pairs):
-            for vertex in primaries:
-                fresh = [other for other in primaries if other not in seen[vertex]]
-                adjacency[vertex].extend(fresh)
-                seen[vertex].update(fresh)
+    for primaries in _primaries_by_secondary(online):
+        for vertex in primaries:
+            fresh = [other for other in primaries if other not in seen[vertex]]
+            adjacency[vertex].extend(fresh)
+            seen[vertex].update(fresh)
     for neighbours in adjacency:
         neighbours.reverse()
     return adjacency

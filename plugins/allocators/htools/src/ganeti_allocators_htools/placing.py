@@ -38,10 +38,7 @@ def instances_of(requests: Sequence[Request], nodes: Sequence[tuple[int, ...]]) 
         ),
         spindle_use=np.array([request.spindle_use for request in requests], dtype=np.int64),
         spindles=np.array(
-            [
-                -1 if None in request.disk_spindles else request.spindles
-                for request in requests
-            ],
+            [-1 if None in request.disk_spindles else request.spindles for request in requests],
             dtype=np.int64,
         ),
         nics=np.array([request.nics for request in requests], dtype=np.int64),
