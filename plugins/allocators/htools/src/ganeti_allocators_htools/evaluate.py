@@ -280,6 +280,7 @@ class Evaluator:
         planned = ~self.state.static.real[rows, None]
         strict &= planned | (reserve < np.where(self.fails, INF, umem)[cols])
         strict &= planned | (self.sm[rows, None] < umem[cols])
+        strict &= self.state.static.sec_mem[rows, None] < self.state.umem_f[cols]
         if not forced.any():
             return strict
         hard = self._below(rows, cols, True, "d sp")
@@ -303,6 +304,7 @@ class _Mirrored:
         self.forced = self.off_p | self.force
         self.forced_s = self.off_s | self.force
         self.m, self.sm = of.m[rows], of.sm[rows]
+        self.reserve = static.sec_mem[rows]  # forthcoming instances' too
         self.disk = np.where(of.local[rows], static.dsk[rows], 0)
         top = of.worst[self.s]
         others = np.where(top == self.p, of.second[self.s], state.peers[self.s, top])
@@ -388,8 +390,10 @@ class _Mirrored:
         total += of.located(self.rows, (self.p, s), (cols[None, :], s[:, None]))
         failing_gone = (umem <= self.rmem_gone[:, None]) | (fdsk + self.disk[:, None] <= 0)
         stays = (self.sm < state.umem[s])[:, None] & ~(fails & ~failing_gone)
+        stays |= ~self.real[:, None]
+        stays &= (self.reserve < state.umem_f[s])[:, None]
         ok = self.outside & (both & self._takes_primary())[:, None]
-        ok &= stays | self.forced[:, None] | ~self.real[:, None]
+        ok &= stays | self.forced[:, None]
         ok &= of.accepts_primary(self.rows, cols, self.forced)
         ok &= self._migratable(self.p[:, None], s[:, None]) & self._migratable(s[:, None], cols)
         return np.where(ok, total + of.constant, INF)
@@ -490,7 +494,7 @@ class _Mirrored:
         if of.tags.any():
             free = (of.state.ptags[s] == 0) & of.has_tags[self.rows]
             met = of.tags[self.rows].sum(axis=1) - free.sum(axis=1)
-            change = change + met * WEIGHTS["pri_tags_score"]
+            change += met * WEIGHTS["pri_tags_score"]
         if of.track_locations:
             change = change + of.tag_locations(self.rows, self.p, s[:, None])[:, 0]
         return change
@@ -525,6 +529,12 @@ class _Mirrored:
             strict &= ~((of.state.ptags[s] > 0) & of.has_tags[rows]).any(axis=1)
         return ok & (strict | self.forced) & self._disk_stays(s, self.forced)
 
+    def _fits_planned(self, nodes: Ints) -> Bools:
+        """(R) memory for the secondary once the primary has left, forthcoming instances counted."""
+        left = self.of.state.umem_f[nodes] + self.of.ma[self.rows]
+        fits: Bools = self.reserve < left
+        return fits
+
     def _keeps_as_secondary(self, rmem: Floats) -> Bools:
         """(R, C) the old primary can become the secondary, with ``rmem`` reserved then."""
         p = self.p
@@ -535,8 +545,10 @@ class _Mirrored:
         strict = (~self.real | (self.sm < umem))[:, None] & (
             ~self.real[:, None] | before[:, None] | ~after
         )
+        strict &= self._fits_planned(p)[:, None]
         forced = self.forced_s
-        return (strict | forced[:, None]) & self._disk_stays(p, forced)[:, None]
+        ok: Bools = (strict | forced[:, None]) & self._disk_stays(p, forced)[:, None]
+        return ok
 
     def _takes_over(self) -> Bools:
         """(R) plain failover is possible."""
@@ -547,5 +559,6 @@ class _Mirrored:
         before = (umem <= rmem) | (fdsk + self.disk <= 0)
         after = (umem <= reserve) | (fdsk <= 0)
         strict = ~self.real | ((self.sm < umem) & (before | ~after))
-        ok = self._takes_primary() & (strict | self.forced) & self._disk_stays(p, self.forced)
-        return ok & self._migratable(p, s)
+        strict &= self._fits_planned(p)
+        disk = self._disk_stays(p, self.forced) | self.off_p
+        return self._takes_primary() & (strict | self.forced) & disk & self._migratable(p, s)

@@ -42,7 +42,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,6 +185,18 @@ class _Table:
 
     def __len__(self) -> int:
         return len(self.name)
+
+    def take(self, numbers: Ints) -> Self:
+        """A table of these rows only."""
+        chosen = numbers.tolist()
+        columns: dict[str, Any] = {}
+        for key in self.__dataclass_fields__:  # type: ignore[attr-defined]
+            value = getattr(self, key)
+            if isinstance(value, np.ndarray):
+                columns[key] = value[numbers]
+            elif value is not None:
+                columns[key] = tuple(value[number] for number in chosen)
+        return type(self)(**columns)
 
     @cached_property
     def index(self) -> dict[str, int]:

@@ -103,7 +103,13 @@ def refusals(state: State, kind: str, insts: Ints, targets: Ints, force: bool = 
             return  # the instance stays where it is
         untouched = STEPS[kind]["pst".index(role)][0] == step
         failed = state.fails_n1[nodes] if untouched else _fails(before)
-        _check_addition(state, insts, step, strict, before, after, failed, nodes, object_if)
+        # a primary that is offline may keep the disk whatever it reports to have free
+        exempt = static.offline[nodes] if kind == "f" and role == "p" else None
+
+        def unless_exempt(condition: Bools, code: int) -> None:
+            object_if(condition if exempt is None else condition & ~exempt, code)
+
+        _check_addition(state, insts, step, strict, before, after, failed, nodes, unless_exempt)
 
     moved_columns(state, kind, insts, targets, observe=check)
     return codes
@@ -161,6 +167,8 @@ def _check_addition(
         if static.exclusion_tags:
             object_if(real & strict & _conflicts(state, insts, nodes), TAGS)
     limits("_f", np.ones_like(real), strict)
+    if not primary:
+        object_if(strict & (static.sec_mem[insts] >= before[ROW["umem_f"]]), MEMORY)
     if primary:
         cpus("_f", np.ones_like(real))
 
@@ -270,6 +278,8 @@ class ExactScorer:
                 state.ptags[source, tag] -= 1
                 state.ptags[target, tag] += 1
             pri[number] = pri_tags(state, self.on) - self.values["pri_tags_score"]
-            loc[number] = location_exclusion(state, self.on) - self.values["location_exclusion_score"]
+            loc[number] = (
+                location_exclusion(state, self.on) - self.values["location_exclusion_score"]
+            )
             state.ptags[[source, target]] = keep[[source, target]]
         change["pri_tags_score"], change["location_exclusion_score"] = pri, loc

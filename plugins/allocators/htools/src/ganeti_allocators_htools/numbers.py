@@ -90,3 +90,18 @@ def show_float(value: float) -> str:
     power = int(exponent or 0) + len(whole) - 1 - (len(digits) - len(stripped))
     stripped = stripped.rstrip("0") or "0"
     return f"{sign}{stripped[0]}.{stripped[1:] or '0'}e{power}"
+
+
+def general(value: float, decimals: int = 6) -> str:
+    """Upstream's %g: plain digits for 0.1 <= value < 10**7, else with an exponent."""
+    if value == 0 or 0.1 <= abs(value) < 1e7 or not math.isfinite(value):
+        return fixed(value, decimals)
+    power = math.floor(math.log10(abs(value)))
+    mantissa = fixed(float(f"{value!r}") / 10.0**power, decimals)
+    if mantissa.lstrip("-").startswith("10."):
+        power += 1
+        mantissa = fixed(value / 10.0**power, decimals)
+    elif mantissa.lstrip("-").startswith("0."):
+        power -= 1
+        mantissa = fixed(value / 10.0**power, decimals)
+    return f"{mantissa}e{power}"

@@ -18,10 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .evaluate import INF, Costs, Evaluator
-from .model import NO_NODE, Floats, Ints
+from .model import NO_NODE, TEMPLATES, Floats, Ints
 from .moves import ALLOWED, ORDER, ExactScorer, Rules, refusals
 from .state import State, destination
 
+#: Not moved by balancing, though any node could run it.
+DISKLESS = TEMPLATES.index("diskless")
 #: Approximate scores this close (relative to 1 + score) are re-scored exactly.
 TOLERANCE = 2e-8
 #: Below this many (instance, node) pairs everything is evaluated anew in each step.
@@ -75,7 +77,7 @@ class Search:
         self.rules = Rules() if rules is None else rules
         self.evaluator = Evaluator(state, self.rules)
         insts = state.static.cluster.instances
-        self.movable = insts.movable & insts.auto_balance
+        self.movable = insts.movable & insts.auto_balance & (insts.template != DISKLESS)
         mirror = insts.mirror
         self.internal = (mirror == 1) & (state.snode != NO_NODE)
         self.external = mirror == 2

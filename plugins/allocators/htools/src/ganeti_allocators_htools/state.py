@@ -165,7 +165,18 @@ class State:
     ucpu_f: Floats
     isp_f: Floats
 
-    __slots__ = ("fails_n1", "peers", "plist", "pnode", "ptags", "q", "slist", "snode", "static", *Q)
+    __slots__ = (
+        "fails_n1",
+        "peers",
+        "plist",
+        "pnode",
+        "ptags",
+        "q",
+        "slist",
+        "snode",
+        "static",
+        *Q,
+    )
 
     def __init__(
         self,
