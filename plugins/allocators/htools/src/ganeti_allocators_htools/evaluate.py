@@ -8,11 +8,13 @@ the near-best exactly (`search`). See `tracks` for the arithmetic; limits are th
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .model import Bools, Floats, Ints
 from .moves import Rules
-from .score import WEIGHTS, metric_values, weighted
+from .score import WEIGHTS, count_values, metric_values, stddev_columns, weighted
 from .state import ROW, State, location_scores
 from .tracks import BOTH, PRIMARY, RESERVED, build_tracks, refresh
 
@@ -29,7 +31,10 @@ class Evaluator:
         self.state = state
         self.rules = rules
         self.online = np.flatnonzero(~static.offline)
-        self.tracks = build_tracks(state, self.online)
+        self.offline = np.flatnonzero(static.offline)
+        #: the online nodes' values of the deviation metrics, see `score.stddev_columns`
+        self.columns = stddev_columns(static, state.q[:, self.online], self.online)
+        self.tracks = build_tracks(static, self.columns, self.online)
         self.reserved = next((t for t in self.tracks if t.group == RESERVED), None)
         insts = static.cluster.instances
         self.m = static.as_primary[ROW["imem"]]
@@ -61,15 +66,19 @@ class Evaluator:
         names = sorted(set().union(*static.locations)) if static.locations else []
         self.places = np.array([[n in have for n in names] for have in static.locations], float)
         self.track_locations = bool(names) and bool(tags.any())
-        self.refresh()
+        self.refresh(weighted(metric_values(state)))
 
-    def refresh(self) -> None:
-        """Recompute what depends on the whole cluster: sums, limits, reserves."""
+    def refresh(self, score: float) -> None:
+        """Recompute what depends on the whole cluster: sums, limits, reserves.
+
+        ``score`` is the state's exact score.
+        """
         state, static = self.state, self.state.static
-        refresh(self.tracks, state, self.online)
-        self.values = metric_values(state)
-        self.score = weighted(self.values)
-        self.constant = self.score - sum(np.sqrt(track.square) for track in self.tracks)
+        self.columns = stddev_columns(static, state.q[:, self.online], self.online)
+        refresh(self.tracks, self.columns, self.online)
+        self.counts = count_values(state, self.online, self.offline)
+        self.score = score
+        self.constant = score - sum(math.sqrt(track.square) for track in self.tracks)
         self.fails = state.fails_n1
         self.count = state.npri + state.nsec
         peers = state.peers
@@ -98,6 +107,18 @@ class Evaluator:
             "use": np.where(exclusive, INF, static.hi_spindles - crowded + 1e-6),
             "v": cpus - np.maximum(q[ROW["ucpu"]], q[ROW["ucpu_f"]]),
         }
+        #: limits no instance can reach on any online node now
+        self.slack = {
+            name
+            for name, amounts in self.strict_amounts.items()
+            if amounts.size and amounts.max() < self.strict_caps[name][self.online].min(initial=INF)
+        }
+        hard = (q[ROW["fdsk"]] > 0) & (~exclusive | (q[ROW["fsp"]] >= 0))
+        strict = (q[ROW["fdsk_f"]] > 0) & (low > 0)
+        strict &= np.where(exclusive, q[ROW["fsp_f"]] >= 0, self.strict_caps["use"] >= 0)
+        #: nodes within their disk limits, as a swap of an instance's two roles needs
+        self.disk_stays = (hard, hard & strict)
+        self.disk_stays_planned = strict
         if self.track_locations:
             self.places_tags = self.places[self.online].T @ state.ptags[self.online]
 
@@ -200,10 +221,13 @@ class Evaluator:
         """(R, C) change of the counting metrics on the target of a primary."""
         state = self.state
         real = state.static.real[rows]
+        any_fails, any_forced = self.fails[cols].any(), forced.any()
         change = np.zeros((len(rows), len(cols)))
-        if self.fails[cols].any():
+        if not (any_fails or any_forced or self.tags.size):
+            return change
+        if any_fails:
             change += self.fails[cols]
-        if forced.any():
+        if any_forced:
             fails = (state.umem[cols] - self.m[rows, None]) <= state.rmem[cols]
             change += fails * ~self.fails[cols] * (self.count[cols] + 1)
         change *= real[:, None]
@@ -253,14 +277,13 @@ class Evaluator:
         """(R, C) whether each of the named amounts stays below the node's cap."""
         all_amounts = self.hard_amounts if hard else self.strict_amounts
         caps = self.hard_caps if hard else self.strict_caps
-        ok = np.ones((len(rows), len(cols)), dtype=bool)
+        ok: Bools | None = None
         for name in names.split():
-            amounts = all_amounts[name][rows]
-            cap = caps[name][cols]
-            if len(cap) and len(amounts) and amounts.max() < cap.min():
+            if not hard and name in self.slack:
                 continue
-            ok &= amounts[:, None] < cap
-        return ok
+            below = all_amounts[name][rows, None] < caps[name][cols]
+            ok = below if ok is None else ok & below
+        return np.ones((len(rows), len(cols)), dtype=bool) if ok is None else ok
 
     def accepts_primary(self, rows: Ints, cols: Ints, forced: Bools) -> Bools:
         """(R, C) whether the target takes the instance as primary."""
@@ -311,6 +334,7 @@ class _Mirrored:
         own = state.peers[self.s, self.p] - self.sm
         self.rmem_gone = np.maximum(0, np.maximum(others, own))
         self.outside = (cols != self.p[:, None]) & (cols != self.s[:, None])
+        self.takes_primary = self._takes_primary()
 
     def costs(self) -> Costs:
         """The kinds of move that the rules allow at all, each with its scores."""
@@ -392,7 +416,7 @@ class _Mirrored:
         stays = (self.sm < state.umem[s])[:, None] & ~(fails & ~failing_gone)
         stays |= ~self.real[:, None]
         stays &= (self.reserve < state.umem_f[s])[:, None]
-        ok = self.outside & (both & self._takes_primary())[:, None]
+        ok = self.outside & (both & self.takes_primary)[:, None]
         ok &= stays | self.forced[:, None]
         ok &= of.accepts_primary(self.rows, cols, self.forced)
         ok &= self._migratable(self.p[:, None], s[:, None]) & self._migratable(s[:, None], cols)
@@ -406,7 +430,7 @@ class _Mirrored:
         per_row = of.primary_leaves(self.rows, p) + self._secondary_becomes_primary()
         total += per_row[:, None] + self._secondary_arrives(reserve, self.forced)
         total += of.located(self.rows, (p, s), (s[:, None], cols[None, :]))
-        ok = self.outside & (both & self._takes_primary())[:, None]
+        ok = self.outside & (both & self.takes_primary)[:, None]
         ok &= of.accepts_secondary(self.rows, cols, reserve, self.forced)
         ok &= self._migratable(p[:, None], s[:, None])
         return np.where(ok, total + of.constant, INF)
@@ -444,7 +468,8 @@ class _Mirrored:
             unit, y, old = track.unit[0, nodes], track.y[nodes], of.state.rmem[nodes]
             if not column and shape is None:
                 unit, y, old = unit[:, None], y[:, None], old[:, None]
-                value = value if value.ndim == 2 else value[:, None]
+                if value.ndim == 1:
+                    value = value[:, None]
             change = (value - old) * unit
             square = square + change * (2 * y + change)
             drift = drift + change
@@ -501,18 +526,15 @@ class _Mirrored:
 
     def _disk_stays(self, nodes: Ints, forced: Bools) -> Bools:
         """A node that swaps one role of the instance for the other still meets disk limits."""
-        of, rows = self.of, self.rows
-        q, static = of.state.q, of.state.static
-        exclusive = static.cluster.nodes.exclusive[nodes]
-        hard = ~(self.real & (q[ROW["fdsk"], nodes] <= 0))
-        hard &= ~(self.real & exclusive & (q[ROW["fsp"], nodes] < 0))
-        hard &= ~(exclusive & (of.sp[rows] == UNKNOWN) & of.local[rows])
-        strict = q[ROW["fdsk_f"], nodes] > 0
-        strict &= np.minimum(q[ROW["fdsk"], nodes], q[ROW["fdsk_f"], nodes]) >= static.lo_dsk[nodes]
-        crowded = np.maximum(q[ROW["isp"], nodes], q[ROW["isp_f"], nodes])
-        strict &= exclusive | (crowded <= static.hi_spindles[nodes] + 1e-6)
-        strict &= ~exclusive | (q[ROW["fsp_f"], nodes] >= 0)
-        return hard & (strict | forced)
+        of = self.of
+        hard, strict = of.disk_stays[0][nodes], of.disk_stays[1][nodes]
+        if not self.real.all():
+            hard, strict = hard | ~self.real, strict | ~self.real & of.disk_stays_planned[nodes]
+        exclusive = of.state.static.cluster.nodes.exclusive[nodes]
+        if exclusive.any():
+            unknown = exclusive & (of.sp[self.rows] == UNKNOWN)
+            hard, strict = hard & ~unknown, strict & ~unknown
+        return np.where(forced, hard, strict)
 
     def _takes_primary(self) -> Bools:
         """(R) the secondary can become the primary."""
@@ -561,4 +583,4 @@ class _Mirrored:
         strict = ~self.real | ((self.sm < umem) & (before | ~after))
         strict &= self._fits_planned(p)
         disk = self._disk_stays(p, self.forced) | self.off_p
-        return self._takes_primary() & (strict | self.forced) & disk & self._migratable(p, s)
+        return self.takes_primary & (strict | self.forced) & disk & self._migratable(p, s)

@@ -63,6 +63,13 @@ def refusals(state: State, kind: str, insts: Ints, targets: Ints, force: bool = 
     Limits of policy and N+1 are waived (``force``) where the instance flees an offline node, as
     upstream does; lack of memory or disk never is.
     """
+    return judged(state, kind, insts, targets, force)[0]
+
+
+def judged(
+    state: State, kind: str, insts: Ints, targets: Ints, force: bool
+) -> tuple[Ints, dict[str, Floats]]:
+    """The `refusals` and the `moved_columns` they were found from."""
     static = state.static
     old_p, old_s = state.pnode[insts], state.snode[insts]
     from_offline = static.offline[old_p] | force
@@ -111,8 +118,8 @@ def refusals(state: State, kind: str, insts: Ints, targets: Ints, force: bool = 
 
         _check_addition(state, insts, step, strict, before, after, failed, nodes, unless_exempt)
 
-    moved_columns(state, kind, insts, targets, observe=check)
-    return codes
+    moved = moved_columns(state, kind, insts, targets, observe=check)
+    return codes, moved
 
 
 def _check_addition(
@@ -199,27 +206,39 @@ class ExactScorer:
         state: State,
         values: dict[str, float] | None = None,
         members: Bools | None = None,
+        base: Floats | None = None,
     ) -> None:
+        """``values`` and ``base`` are `score.count_values` and the online nodes' columns."""
         static = state.static
         self.state = state
         self.members = np.ones(len(static.offline), dtype=bool) if members is None else members
         self.on = np.flatnonzero(self.members & ~static.offline)
         self.position = np.full(len(static.offline), NO_NODE)
         self.position[self.on] = np.arange(len(self.on))
-        self.base = stddev_columns(static, state.q[:, self.on], self.on)
+        self.base = stddev_columns(static, state.q[:, self.on], self.on) if base is None else base
         self.values = metric_values(state, members) if values is None else values
 
     def scores(self, kind: str, insts: Ints, targets: Ints) -> Floats:
         """Score after each move, an array as long as ``insts``."""
-        parts = [
-            self._chunk(
-                kind, insts[start : start + self.CHUNK], targets[start : start + self.CHUNK]
-            )
-            for start in range(0, len(insts), self.CHUNK)
-        ]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        moved = moved_columns(self.state, kind, insts, targets)
+        return self._scores(kind, insts, targets, moved)
 
-    def _chunk(self, kind: str, insts: Ints, targets: Ints) -> Floats:
+    def allowed_scores(self, kind: str, insts: Ints, targets: Ints, force: bool) -> Floats:
+        """The same, infinite for refused moves."""
+        codes, moved = judged(self.state, kind, insts, targets, force)
+        return np.where(codes == ALLOWED, self._scores(kind, insts, targets, moved), np.inf)
+
+    def _scores(self, kind: str, insts: Ints, targets: Ints, moved: dict[str, Floats]) -> Floats:
+        if len(insts) <= self.CHUNK:
+            return self._chunk(kind, insts, targets, moved)
+        parts = []
+        for start in range(0, len(insts), self.CHUNK):
+            part = slice(start, start + self.CHUNK)
+            columns = {role: values[:, part] for role, values in moved.items()}
+            parts.append(self._chunk(kind, insts[part], targets[part], columns))
+        return np.concatenate(parts)
+
+    def _chunk(self, kind: str, insts: Ints, targets: Ints, moved: dict[str, Floats]) -> Floats:
         state, static = self.state, self.state.static
         old_p, old_s = state.pnode[insts], state.snode[insts]
         columns = np.repeat(self.base[None], len(insts), axis=0)
@@ -227,7 +246,6 @@ class ExactScorer:
             name: np.zeros(len(insts))
             for name in ("n1_cnt", "offline_all_cnt", "offline_pri_cnt", "location_score")
         }
-        moved = moved_columns(state, kind, insts, targets)
         for role, nodes in zip("pst", (old_p, old_s, targets), strict=True):
             if role not in moved:
                 continue

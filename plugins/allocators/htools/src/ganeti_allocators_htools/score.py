@@ -55,54 +55,57 @@ STDDEV = tuple(metric.name for metric in METRICS if metric.kind == "stddev")
 Columns = slice | NDArray[np.int64] | NDArray[np.bool_]
 
 
+#: Rows of `state.Q` the `STDDEV` metrics are made from, in their order.
+_NUMERATORS = [
+    ROW[name]
+    for name in (
+        "umem", "fdsk", "rmem", "ucpu", "cload", "mload", "dload", "nload", "isp",
+        "umem_f", "fdsk_f", "ucpu_f", "isp_f",
+    )
+]  # fmt: skip
+_DISKS = ((STDDEV.index("free_disk_cv"), "fsp"), (STDDEV.index("free_disk_cv_forth"), "fsp_f"))
+_CPUS = [STDDEV.index("vcpu_ratio_cv"), STDDEV.index("vcpu_ratio_cv_forth")]
+
+
+def _denominators(static: Static) -> Floats:
+    """(metrics, N) what the rows of `_NUMERATORS` are divided by; CPUs by the speed as well."""
+    nodes = static.cluster.nodes
+    disk = np.where(nodes.exclusive, nodes.spindles, nodes.tdsk)
+    isp = static.hi_spindles
+    return np.stack(
+        (nodes.tmem, disk, nodes.tmem, nodes.tcpu, *static.pool, isp,
+         nodes.tmem, disk, nodes.tcpu, isp)
+    )  # fmt: skip
+
+
 def stddev_columns(static: Static, q: Floats, nodes: Columns = slice(None)) -> Floats:
     """The per-node values of the `STDDEV` metrics, in their order.
 
     ``q`` has the rows of `state.Q` in its first axis and the selected ``nodes`` in its second
     (further axes are kept); the result has one row per metric.
     """
+    table = static.score_table
+    if table is None:
+        table = _denominators(static)
+        object.__setattr__(static, "score_table", table)
     data = static.cluster.nodes
     extra = (1,) * (q.ndim - 2)
 
-    def per_node(values: NDArray[Any]) -> NDArray[Any]:
-        picked = values[nodes]
-        return picked.reshape(picked.shape + extra)
+    def picked(values: NDArray[Any]) -> NDArray[Any]:
+        return values[..., nodes].reshape((*values.shape[:-1], -1, *extra))
 
-    tmem, tcpu, speed = per_node(data.tmem), per_node(data.tcpu), per_node(data.cpu_speed)
-    exclusive = per_node(data.exclusive)
-    spindles = per_node(data.spindles)
-    total = np.where(exclusive, spindles, per_node(data.tdsk))
-    spindle_limit = per_node(static.hi_spindles)
-    pool = static.pool[:, nodes]
-    pool = pool.reshape(pool.shape + extra)
-
-    def disk(fdsk: str, fsp: str) -> Floats:
-        free = np.where(exclusive, q[ROW[fsp]], q[ROW[fdsk]]) if exclusive.any() else q[ROW[fdsk]]
-        return np.where(total == 0, 1.0, free / total)
-
-    def cpu(row: str) -> Floats:
-        ratio: Floats = q[ROW[row]] / tcpu / speed
-        return ratio
-
+    below = picked(table)
+    result: Floats = q[_NUMERATORS]
     with np.errstate(divide="ignore", invalid="ignore"):
-        loads = q[LOADS] / pool
-        return np.stack(
-            (
-                q[ROW["umem"]] / tmem,
-                disk("fdsk", "fsp"),
-                q[ROW["rmem"]] / tmem,
-                cpu("ucpu"),
-                loads[0],
-                loads[1],
-                loads[2],
-                loads[3],
-                q[ROW["isp"]] / spindle_limit,
-                q[ROW["umem_f"]] / tmem,
-                disk("fdsk_f", "fsp_f"),
-                cpu("ucpu_f"),
-                q[ROW["isp_f"]] / spindle_limit,
-            )
-        )
+        result /= below
+        result[_CPUS] /= picked(data.cpu_speed)
+        exclusive = picked(data.exclusive)
+        for row, spindles in _DISKS:
+            if exclusive.any():
+                result[row] = np.where(exclusive, q[ROW[spindles]] / below[row], result[row])
+            if not below[row].all():
+                result[row] = np.where(below[row] == 0, 1.0, result[row])
+    return result
 
 
 def sequential_sum(values: Floats, axis: int = -1) -> Floats:
@@ -142,17 +145,12 @@ def location_exclusion(state: State, online: Ints | None = None) -> float:
     return float(np.maximum(counts - 1, 0).sum())
 
 
-def metric_values(state: State, members: Bools | None = None) -> dict[str, float]:
-    """Each metric's value, in the order of `METRICS`, over the nodes ``members`` (default all)."""
-    static = state.static
-    chosen = np.ones(len(static.offline), dtype=bool) if members is None else members
-    on = np.flatnonzero(chosen & ~static.offline)
-    off = np.flatnonzero(chosen & static.offline)
-    deviations = dict(zip(STDDEV, stddev(stddev_columns(static, state.q[:, on], on)), strict=True))
+def count_values(state: State, on: Ints, off: Ints) -> dict[str, float]:
+    """The metrics that are not deviations, over online nodes ``on`` and offline ones ``off``."""
     counts = state.npri + state.nsec
     with np.errstate(divide="ignore", invalid="ignore"):
-        reserved = state.rmem[on] / static.cluster.nodes.tmem[on]
-    other = {
+        reserved = state.rmem[on] / state.static.cluster.nodes.tmem[on]
+    return {
         "n1_cnt": float(counts[on][state.fails_n1[on]].sum()),
         "offline_all_cnt": float(counts[off].sum()),
         "offline_pri_cnt": float(state.npri[off].sum()),
@@ -161,12 +159,17 @@ def metric_values(state: State, members: Bools | None = None) -> dict[str, float
         "location_exclusion_score": location_exclusion(state, on),
         "reserved_mem_rtotal": float(sequential_sum(reserved)),
     }
-    return {
-        metric.name: float(deviations[metric.name])
-        if metric.kind == "stddev"
-        else other[metric.name]
-        for metric in METRICS
-    }
+
+
+def metric_values(state: State, members: Bools | None = None) -> dict[str, float]:
+    """Each metric's value, in the order of `METRICS`, over the nodes ``members`` (default all)."""
+    static = state.static
+    chosen = np.ones(len(static.offline), dtype=bool) if members is None else members
+    on = np.flatnonzero(chosen & ~static.offline)
+    off = np.flatnonzero(chosen & static.offline)
+    deviations = stddev(stddev_columns(static, state.q[:, on], on)).tolist()
+    values = dict(zip(STDDEV, deviations, strict=True)) | count_values(state, on, off)
+    return {metric.name: values[metric.name] for metric in METRICS}
 
 
 def weighted(values: dict[str, float]) -> float:

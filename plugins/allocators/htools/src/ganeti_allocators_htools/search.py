@@ -19,7 +19,7 @@ import numpy as np
 
 from .evaluate import INF, Costs, Evaluator
 from .model import NO_NODE, TEMPLATES, Floats, Ints
-from .moves import ALLOWED, ORDER, ExactScorer, Rules, refusals
+from .moves import ORDER, ExactScorer, Rules
 from .state import State, destination
 
 #: Not moved by balancing, though any node could run it.
@@ -27,9 +27,10 @@ DISKLESS = TEMPLATES.index("diskless")
 #: Approximate scores this close (relative to 1 + score) are re-scored exactly.
 TOLERANCE = 2e-8
 #: Below this many (instance, node) pairs everything is evaluated anew in each step.
-LAZY_FROM = 6000
-#: Array elements evaluated at a time: small enough for the processor's cache.
-BLOCK = 24000
+LAZY_FROM = 12000
+#: Array elements evaluated at a time when only some of the instances need be: small enough for
+#: the processor's cache.
+BLOCK = 8000
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Search:
         near = _Near(current, TOLERANCE * (1 + current), [])
         bound = self.bound if self.lazy else np.full(len(self.bound), INF)
         waiting = rows[np.argsort(-bound[rows], kind="stable")]
-        size = max(8, BLOCK // max(1, len(evaluator.online)))
+        size = max(8, BLOCK * (1 if self.lazy else 4) // max(1, len(evaluator.online)))
         while len(waiting):
             if current - bound[waiting[0]] > near.cost + near.tolerance:
                 break
@@ -152,10 +153,9 @@ class Search:
             insts, targets = insts[keep], targets[keep]
             if not len(insts):
                 continue
-            allowed = refusals(state, kind, insts, targets, self.rules.ignore_soft_errors)
-            insts, targets = insts[allowed == ALLOWED], targets[allowed == ALLOWED]
-            scorer = scorer or ExactScorer(state, self.evaluator.values)
-            scores = scorer.scores(kind, insts, targets)
+            if scorer is None:
+                scorer = ExactScorer(state, self.evaluator.counts, base=self.evaluator.columns)
+            scores = scorer.allowed_scores(kind, insts, targets, self.rules.ignore_soft_errors)
             for score, inst, target in zip(
                 scores.tolist(), insts.tolist(), targets.tolist(), strict=True
             ):
@@ -172,11 +172,14 @@ class Search:
     def apply(self, move: Move) -> None:
         """Change the state by ``move`` and bring everything up to date."""
         evaluator, state = self.evaluator, self.state
-        before = [
-            (t.square, float(np.ptp(t.y)), float(np.abs(t.unit).max())) for t in evaluator.tracks
-        ]
+        before = []
+        if self.lazy:
+            before = [
+                (track.square, float(np.ptp(track.y)), float(np.abs(track.unit).max()))
+                for track in evaluator.tracks
+            ]
         state.relocate(move.inst, move.kind, move.target)
-        evaluator.refresh()
+        evaluator.refresh(move.score)
         if self.lazy:
             self._update_bounds(move, before)
 

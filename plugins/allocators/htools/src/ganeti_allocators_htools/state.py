@@ -103,6 +103,7 @@ class Static:
     exclusion_tags: tuple[str, ...]
     locations: tuple[frozenset[str], ...]  # failure-domain tags per node
     desired: tuple[frozenset[str], ...]  # desired locations per instance
+    score_table: Floats | None = None  # kept by `score.stddev_columns`
 
     @cached_property
     def migratable(self) -> Bools | None:

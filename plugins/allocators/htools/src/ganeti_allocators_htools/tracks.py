@@ -10,13 +10,14 @@ is the square of the weighted deviation.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from .model import Floats, Ints
-from .score import STDDEV, WEIGHTS, stddev_columns
-from .state import ROW, State, Static
+from .score import STDDEV, WEIGHTS
+from .state import ROW, Static
 
 PRIMARY, BOTH, RESERVED = "primary", "both", "reserved"
 
@@ -104,10 +105,11 @@ def _units(static: Static) -> dict[str, tuple[Floats, list[str]]]:
     }
 
 
-def build_tracks(state: State, online: Ints) -> list[Track]:
-    """The tracks of this cluster; metrics no instance can change are left out."""
-    static = state.static
-    values = stddev_columns(static, state.q[:, online], online)
+def build_tracks(static: Static, values: Floats, online: Ints) -> list[Track]:
+    """The tracks of a cluster whose online nodes have these ``values``.
+
+    Metrics no instance can change are left out.
+    """
     units = _units(static)
     tracks: list[Track] = []
     for row, name in enumerate(STDDEV):
@@ -159,15 +161,14 @@ def _proportion(one: Track, other: Track) -> float | None:
     return factor
 
 
-def refresh(tracks: list[Track], state: State, online: Ints) -> None:
-    """Bring the tracks' values and sums up to ``state``."""
-    values = stddev_columns(state.static, state.q[:, online], online)
-    root = np.sqrt(max(len(online), 1))
+def refresh(tracks: list[Track], values: Floats, online: Ints) -> None:
+    """Bring the tracks up to the online nodes' ``values`` (see `score.stddev_columns`)."""
+    root = math.sqrt(max(len(online), 1))
+    means = values.sum(axis=1) / max(len(online), 1)
     for track in tracks:
-        row = values[track.row]
-        mean = float(row.mean())
+        mean = float(means[track.row])
         scale = track.weight / root
-        y = (row - mean) * scale
+        y = (values[track.row] - mean) * scale
         track.shift = (mean - track.mean) * scale
         track.mean = mean
         track.y[online] = y

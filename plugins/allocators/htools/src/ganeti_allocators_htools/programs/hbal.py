@@ -14,7 +14,7 @@ from ..numbers import fixed, general
 from ..options import Options
 from ..output import instance_list, metrics_table, node_list, policy_text
 from ..prepare import Loaded, load, make_state, select_group, set_offline
-from ..score import lower_bound
+from ..score import lower_bound, metric_values
 from ..search import Limits, Move, Search, balance
 from ..state import State
 from .hinfo import bad_items, split_instances
@@ -159,9 +159,10 @@ def _solve(search: Search, limits: Limits) -> list[Move]:
 
 
 def _show_score(search: Search, label: str, plain: str, options: Options) -> None:
-    values = search.evaluator.values
     if options.verbose > 2:
-        sys.stdout.write(f"{label} {fixed(search.score, 8)}\n{metrics_table(values)}\n")
+        sys.stdout.write(
+            f"{label} {fixed(search.score, 8)}\n{metrics_table(metric_values(search.state))}\n"
+        )
     elif plain:
         sys.stdout.write(f"{plain} {fixed(search.score, 8)}\n")
 
