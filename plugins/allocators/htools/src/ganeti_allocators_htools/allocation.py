@@ -18,9 +18,9 @@ from .limits import (
     CODE,
     FAILURES,
     Request,
+    Sizes,
     as_primary,
     as_secondary,
-    policy_codes,
     primary_codes,
     secondary_codes,
 )
@@ -52,9 +52,9 @@ class Outcome:
         return sorted(((name, self.failures[name]) for name in FAILURES), key=lambda kv: -kv[1])
 
 
-def tally(codes: Codes, times: int = 1) -> Counter[str]:
+def tally(codes: Codes) -> Counter[str]:
     counts = np.bincount(codes.astype(np.int64).ravel(), minlength=len(FAILURES) + 1).tolist()
-    return Counter({name: counts[code] * times for name, code in CODE.items() if counts[code]})
+    return Counter({name: counts[code] for name, code in CODE.items() if counts[code]})
 
 
 def last_smallest(scores: Floats) -> Iterator[int]:
@@ -229,38 +229,42 @@ def allocate(
     *,
     force: bool = False,
     check: Check | None = None,
+    refused: Bools | None = None,
     scorer: Scorer | None = None,
 ) -> Outcome:
-    """Try the request on ``nodes`` (online ones, rising numbers): each, or each pair for DRBD."""
-    scorer = scorer or Scorer(state)
-    first_q = as_primary(state, request)
-    policy = policy_codes(request, state.static.cluster)
-    codes = np.where(policy > 0, policy, primary_codes(state, request, first_q, force=force))[nodes]
+    """Try the request on ``nodes`` (online ones, rising numbers): each, or each pair for DRBD.
+
+    ``refused`` marks those of ``nodes`` that ``check`` would surely not let pass.
+    """
+    codes = primary_codes(state, Sizes.of([request]), force=force)[0, nodes]
     outcome = Outcome()
     if request.template != "drbd":
         outcome.failures = tally(codes)
+        if refused is not None and bool(np.all(refused[codes == 0])):
+            outcome.failures["FailN1"] += int((codes == 0).sum())
+            return outcome
         good = nodes[codes == 0]
         if not len(good):
             return outcome
+        scorer = scorer or Scorer(state)
         places: list[Place] = [(node,) for node in good.tolist()]
-        return _choose(outcome, places, scorer.single(request, good, first_q), check)
-    outcome.failures = tally(codes, max(0, len(nodes) - 1))
-    second_q = as_secondary(state, request)
-    needed = request.mem if request.uses_sec_mem else 0
+        return _choose(outcome, places, scorer.single(request, good, as_primary(state, request)), check)
+    group = state.static.cluster.nodes.group[nodes]
+    partner = (group[:, None] == group[None, :]) & ~np.eye(len(nodes), dtype=bool)
     # [primary, secondary]
-    peers = state.peers[np.ix_(nodes, nodes)].T + needed
-    rmem = np.maximum(state.rmem[nodes][None, :], peers)
-    allowed = np.full((len(nodes), len(nodes)), 255, dtype=np.uint8)
-    full = np.zeros(len(state.rmem))
-    for index in np.flatnonzero(codes == 0).tolist():
-        full[nodes] = rmem[index]
-        row = secondary_codes(state, request, second_q, full, force=force)[nodes]
-        others = np.arange(len(nodes)) != index
-        outcome.failures += tally(row[others])
-        allowed[index, others] = row[others]
+    needed = request.mem if request.uses_sec_mem else 0
+    rmem = np.maximum(state.rmem[None, :], state.peers[:, nodes].T + needed)
+    allowed = np.where(
+        codes[:, None] > 0, codes[:, None], secondary_codes(state, request, rmem)[:, nodes]
+    )
+    outcome.failures = tally(allowed[partner])
+    rmem = rmem[:, nodes]
+    allowed[~partner] = len(FAILURES) + 1
     rows, columns = np.nonzero(allowed == 0)
     if not len(rows):
         return outcome
+    scorer = scorer or Scorer(state)
+    first_q, second_q = as_primary(state, request), as_secondary(state, request)
     scores = scorer.pairs(request, nodes, first_q, second_q, rmem)[rows, columns]
     pairs: list[Place] = [
         (int(primary), int(secondary))

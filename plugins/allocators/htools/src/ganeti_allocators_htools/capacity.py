@@ -10,12 +10,13 @@ never is. `Site` keeps the few sums that takes (for memory, disk and spindles) n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .evacuation import DRBD_GUEST, LOCAL, guest_kinds, instance_request, survives
-from .limits import policy_failure
-from .model import Bools, Floats
+from .limits import Sizes, policy_failure
+from .model import Bools, Floats, Ints
 from .placing import place
 from .state import State
 
@@ -117,6 +118,47 @@ class Site:
             for node in range(len(safe))
             if lost[node] or (not safe[node] and not survives(self.state, node, self.kinds))
         ]
+
+    def refuses(self, sizes: Sizes, nodes: Ints) -> Bools:
+        """Per size and node: an instance there would surely cost redundancy (False: perhaps not).
+
+        For instances that are moved when their node fails, so not for mirrored ones.
+        """
+        state, exclusive = self.state, self.state.static.cluster.nodes.exclusive
+        counted = sizes.mem if sizes.request.runs else np.zeros_like(sizes.mem)
+        free = state.umem[None, :] - self.failover
+        result = np.zeros((len(sizes.mem), len(nodes)), dtype=bool)
+        lost = self.estimate()[1]
+        if lost.any():
+            return ~result
+        rows: list[tuple[Floats, Floats, Floats, Any]] = [
+            (counted, free, self.total[0], np.greater_equal)
+        ]
+        if sizes.request.local:
+            disk = np.broadcast_to(state.fdsk[None, :], free.shape)
+            spindles = np.broadcast_to(
+                np.where(exclusive, state.fsp, np.inf)[None, :], free.shape
+            )
+            rows += [
+                (sizes.dsk, disk, self.total[1], np.greater_equal),
+                (sizes.spindles, spindles, self.total[2], np.greater),
+            ]
+        for amount, available, total, beyond in rows:
+            room = np.where(self.reach, np.maximum(0, available), 0)
+            whole = room.sum(axis=1)
+            # the node itself: its guests and the new one
+            result |= beyond(total[nodes] + amount, whole[nodes]) & (total[nodes] + amount > 0)
+            result |= beyond(amount, room.max(axis=1)[nodes]) & (amount > 0)
+            # others [size, chosen, other]: less room for theirs
+            column = room[:, nodes].T
+            with np.errstate(invalid="ignore"):
+                left = whole[None, None, :] - np.minimum(column[None], amount[:, :, None])
+            tight = beyond(total[None, None, :], left) & (total > 0) & (column > 0)[None]
+            result |= tight.any(axis=2)
+        overrun = self.pairs[:, nodes].T[None] & (
+            free[:, nodes].T[None] - counted[:, :, None] <= 0
+        )
+        return result | overrun.any(axis=2)
 
     def estimate(self) -> tuple[Bools, Bools]:
         """Masks of nodes that surely survive and that surely do not."""

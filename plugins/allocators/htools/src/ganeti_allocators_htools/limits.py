@@ -8,7 +8,7 @@ rule broken, in the order in which upstream (release 3.0) tests them. With ``for
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,54 +76,84 @@ def exclusion_numbers(state: State, tags: Iterable[str]) -> tuple[int, ...]:
     return tuple(names[tag] for tag in chosen if tag in names)
 
 
-def _size_failure(request: Request, low: ISpec, high: ISpec, exclusive: bool) -> str | None:
-    def outside(value: int, lower: int, upper: int) -> bool:
-        return not lower <= value <= upper
+@dataclass(frozen=True)
+class Sizes:
+    """Several requests that differ in size only, as columns (S, 1)."""
 
-    if outside(request.mem, low.mem, high.mem):
-        return "FailMem"
-    if any(outside(size, low.disk, high.disk) for size in request.disks):
-        return "FailDisk"
-    if outside(request.vcpus, low.cpu, high.cpu):
-        return "FailCPU"
+    request: Request
+    mem: Floats
+    dsk: Floats
+    vcpus: Floats
+    spindles: Floats
+    largest: Floats
+    smallest: Floats
+    """Of the disks."""
+
+    @classmethod
+    def of(cls, requests: Sequence[Request]) -> Sizes:
+        def column(values: Iterable[float]) -> Floats:
+            return np.array(list(values), dtype=float)[:, None]
+
+        return cls(
+            requests[0],
+            column(request.mem for request in requests),
+            column(request.dsk for request in requests),
+            column(request.vcpus for request in requests),
+            column(request.spindles for request in requests),
+            column(max(request.disks, default=-np.inf) for request in requests),
+            column(min(request.disks, default=np.inf) for request in requests),
+        )
+
+
+def _size_codes(sizes: Sizes, low: ISpec, high: ISpec, exclusive: bool) -> Codes:
+    """Per size the code of the first bound it breaks, 0 for none."""
+    request = sizes.request
+    spindles: Any = np.full_like(sizes.mem, request.spindle_use)
     if exclusive:
-        if None not in request.disk_spindles and outside(
-            request.spindles, low.spindle_use, high.spindle_use
-        ):
-            return "FailSpindles"
-    elif outside(request.spindle_use, low.spindle_use, high.spindle_use):
-        return "FailSpindles"
-    if request.template != "diskless" and outside(
-        len(request.disks), low.disk_count, high.disk_count
-    ):
-        return "FailDiskCount"
-    return None
+        unknown = None in request.disk_spindles
+        spindles = np.full_like(sizes.mem, low.spindle_use) if unknown else sizes.spindles
+    count = np.full_like(sizes.mem, len(request.disks))
+    if request.template == "diskless":
+        count[:] = low.disk_count
+    rules: Rules = [
+        ((sizes.mem < low.mem) | (sizes.mem > high.mem), "FailMem"),
+        ((sizes.smallest < low.disk) | (sizes.largest > high.disk), "FailDisk"),
+        ((sizes.vcpus < low.cpu) | (sizes.vcpus > high.cpu), "FailCPU"),
+        ((spindles < low.spindle_use) | (spindles > high.spindle_use), "FailSpindles"),
+        ((count < low.disk_count) | (count > high.disk_count), "FailDiskCount"),
+    ]
+    return _first(rules, sizes.mem.shape)
+
+
+def size_policy_codes(sizes: Sizes, policy: IPolicy, exclusive: bool) -> Codes:
+    """Per size 0 when the policy allows it, else the failure's code, as a column."""
+    codes = [_size_codes(sizes, bound.min, bound.max, exclusive) for bound in policy.minmax]
+    refused = np.all(np.array(codes) > 0, axis=0)
+    forbidden = 0 if sizes.request.template in policy.templates else CODE["FailDisk"]
+    return np.where(refused, codes[0], forbidden).astype(np.uint8)
 
 
 def policy_failure(request: Request, policy: IPolicy, exclusive: bool) -> int:
     """0 when the policy allows this size and template, else the failure's code."""
-    failures = [_size_failure(request, bound.min, bound.max, exclusive) for bound in policy.minmax]
-    if all(failures):
-        return CODE[str(failures[0])]
-    return 0 if request.template in policy.templates else CODE["FailDisk"]
+    return int(size_policy_codes(Sizes.of([request]), policy, exclusive)[0, 0])
 
 
-def policy_codes(request: Request, cluster: Cluster) -> Codes:
-    """`policy_failure` for each node."""
+def policy_codes(sizes: Sizes, cluster: Cluster) -> Codes:
+    """`size_policy_codes` for each size and node."""
     nodes = cluster.nodes
-    table: dict[tuple[int, bool], int] = {}
-    codes = np.zeros(len(nodes), dtype=np.uint8)
-    for number, key in enumerate(zip(nodes.group.tolist(), nodes.exclusive.tolist(), strict=True)):
+    table: dict[tuple[int, bool], Codes] = {}
+    columns = []
+    for key in zip(nodes.group.tolist(), nodes.exclusive.tolist(), strict=True):
         if key not in table:
-            table[key] = policy_failure(request, cluster.groups[key[0]].policy, key[1])
-        codes[number] = table[key]
-    return codes
+            table[key] = size_policy_codes(sizes, cluster.groups[key[0]].policy, key[1])
+        columns.append(table[key])
+    return np.concatenate(columns, axis=1)
 
 
-def _first(conditions: Rules, count: int) -> Codes:
-    codes = np.zeros(count, dtype=np.uint8)
+def _first(conditions: Rules, shape: tuple[int, ...]) -> Codes:
+    codes = np.zeros(shape, dtype=np.uint8)
     for mask, name in reversed(conditions):
-        codes[mask] = CODE[name]
+        np.copyto(codes, CODE[name], where=mask)
     return codes
 
 
@@ -161,56 +191,66 @@ def _take_disk(q: Floats, request: Request, exclusive: Bools, suffix: str) -> No
     q[ROW[f"isp{suffix}"]] += np.where(exclusive, 0, request.spindle_use)
 
 
-def _disk_rules(state: State, q: Floats, force: bool, suffix: str = "") -> Rules:
+def _disk_rules(
+    state: State, dsk: Any, spindles: Any, use: float, force: bool, suffix: str = ""
+) -> Rules:
+    """Rules for taking this much disk from every node."""
     static = state.static
-    fdsk = q[ROW[f"fdsk{suffix}"]]
-    short = static.cluster.nodes.exclusive & (q[ROW[f"fsp{suffix}"]] < 0)
+    exclusive = static.cluster.nodes.exclusive
+    fdsk = state.q[ROW[f"fdsk{suffix}"]] - dsk
+    short = exclusive & (state.q[ROW[f"fsp{suffix}"]] < spindles)
     rules: Rules = [(fdsk <= 0, "FailDisk"), (short, "FailSpindles")]
     if not force:
-        rules += [
-            (fdsk < static.lo_dsk, "FailDisk"),
-            (q[ROW[f"isp{suffix}"]] > static.hi_spindles, "FailDisk"),
-        ]
+        crowded = ~exclusive & (state.q[ROW[f"isp{suffix}"]] + use > static.hi_spindles)
+        rules += [(fdsk < static.lo_dsk, "FailDisk"), (crowded, "FailDisk")]
     return rules
 
 
-def primary_codes(state: State, request: Request, q: Floats, *, force: bool = False) -> Codes:
-    """Why each node cannot be the primary; ``q`` is from `as_primary`."""
-    static = state.static
-    umem = q[ROW["umem"]]
-    rules: Rules = [(umem <= 0, "FailMem")]
+def primary_codes(state: State, sizes: Sizes, *, force: bool = False) -> Codes:
+    """Per size and node why the node cannot be the primary, its group's policy included."""
+    static, request = state.static, sizes.request
+    nodes = static.cluster.nodes
+    counted = sizes.mem if request.runs else np.zeros_like(sizes.mem)
+    vcpus = sizes.vcpus if request.online else np.zeros_like(sizes.mem)
+    disk = (sizes.dsk, sizes.spindles, request.spindle_use, force)
+    rules: Rules = [(state.umem <= counted, "FailMem")]
     if request.local:
-        rules += _disk_rules(state, q, force)
+        rules += _disk_rules(state, *disk)
+    limit = np.floor(static.hi_cpu * nodes.tcpu)
+    limit = np.where(limit < 0, np.inf, limit)
     if not force:
-        failing = (umem <= state.rmem) | (q[ROW["fdsk"]] <= 0)
-        limit = np.floor(static.hi_cpu * static.cluster.nodes.tcpu)
+        left = state.fdsk - (sizes.dsk if request.local else 0)
+        failing = (state.umem - counted <= state.rmem) | (left <= 0)
         rules += [
             (failing & ~state.fails_n1, "FailMem"),
-            ((limit >= 0) & (q[ROW["ucpu"]] > limit), "FailCPU"),
+            (state.ucpu + vcpus > limit, "FailCPU"),
         ]
         if request.exclusion:
-            taken = np.any(state.ptags[:, list(request.exclusion)] > 0, axis=1)
+            taken: Bools = np.any(state.ptags[:, list(request.exclusion)] > 0, axis=1)
             rules.append((taken, "FailTags"))
-    rules.append((q[ROW["umem_f"]] <= 0, "FailMem"))
+    rules.append((state.umem_f <= sizes.mem, "FailMem"))
     if request.local:
-        rules += _disk_rules(state, q, force, "_f")
+        rules += _disk_rules(state, *disk, "_f")
     if not force:
-        rules.append(((limit >= 0) & (q[ROW["ucpu_f"]] > limit), "FailCPU"))
-    return _first(rules, len(umem))
+        rules.append((state.ucpu_f + vcpus > limit, "FailCPU"))
+    codes = _first(rules, (len(sizes.mem), len(nodes)))
+    policy = policy_codes(sizes, static.cluster)
+    np.copyto(codes, policy, where=policy > 0)
+    return codes
 
 
-def secondary_codes(
-    state: State, request: Request, q: Floats, rmem: Floats, *, force: bool = False
-) -> Codes:
-    """Why each node cannot be the secondary; ``rmem`` is what it would have to reserve."""
-    rules = _disk_rules(state, q, force)
+def secondary_codes(state: State, request: Request, rmem: Floats, *, force: bool = False) -> Codes:
+    """Why each node cannot be the secondary; ``rmem`` is what it would have to reserve, with the
+    nodes on its last axis."""
+    disk = (request.dsk, request.spindles, request.spindle_use, force)
+    rules = _disk_rules(state, *disk)
     if not force:
         needed = request.mem if request.uses_sec_mem else 0
-        failing = (state.umem <= rmem) | (q[ROW["fdsk"]] <= 0)
+        failing = (state.umem <= rmem) | (state.fdsk - request.dsk <= 0)
         rules += [
             (state.umem <= needed, "FailMem"),
             (failing & ~state.fails_n1, "FailMem"),
             (state.umem_f <= needed, "FailMem"),
         ]
-    rules += _disk_rules(state, q, force, "_f")
-    return _first(rules, len(rmem))
+    rules += _disk_rules(state, *disk, "_f")
+    return _first(rules, rmem.shape)
