@@ -131,7 +131,7 @@ class Evaluator:
     def external(self, rows: Ints, cols: Ints) -> Costs:
         """Costs of "fa" for instances on shared storage."""
         state, static = self.state, self.state.static
-        if not (self.rules.instance_moves and self.rules.disk_moves):
+        if not self.rules.instance_moves:
             return {}
         p = state.pnode[rows]
         total = self.primary_cost(rows, p, cols) + self.disk_cost(rows, p, cols)

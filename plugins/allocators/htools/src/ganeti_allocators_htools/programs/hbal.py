@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+import numpy as np
+
 from ..commands import StepPrinter, command_lines, script, shown_commands
 from ..errors import HtoolsError, UsageError
 from ..loaders import text
@@ -52,7 +54,7 @@ def _introduce(loaded: Loaded, options: Options) -> bool:
 
 
 def policy_violations(state: State) -> int:
-    """How many nodes are beyond their policy's CPU or spindle ratio or disk limit.
+    """How many nodes are beyond their policy's CPU or spindle ratio.
 
     Nodes already counted as failing N+1 are left out; offline ones with instances are not.
     """
@@ -60,7 +62,6 @@ def policy_violations(state: State) -> int:
     nodes = static.cluster.nodes
     beyond = (static.hi_cpu >= 0) & (state.ucpu > static.hi_cpu * nodes.tcpu)
     beyond |= ~nodes.exclusive & (state.isp > static.hi_spindles)
-    beyond |= state.fdsk < static.lo_dsk
     bad = state.fails_n1 & ~static.offline
     return int((beyond & ~bad).sum())
 
@@ -76,11 +77,15 @@ def _check(state: State, options: Options) -> None:
             " happy.\n"
         )
     violating = policy_violations(state)
-    if violating and not options.ignore_soft_errors:
-        out.write(
-            f"The cluster contains {violating} policy-violating nodes.\nContinuing, but the set of"
-            " moves might be too restricted; consider using the --ignore-soft-errors option.\n"
-        )
+    if violating:
+        out.write(f"The cluster contains {violating} policy-violating nodes.\n")
+        if options.ignore_soft_errors:
+            out.write("Continuing, ignoring soft errors.\n")
+        else:
+            out.write(
+                "Continuing, but the set of moves might be too restricted; consider using the"
+                " --ignore-soft-errors option.\n"
+            )
 
 
 def show_state(state: State, options: Options, when: str) -> None:
@@ -101,34 +106,28 @@ def write_file(path: str, content: str) -> None:
         raise HtoolsError(text.open_error(path, err)) from err
 
 
-def save(state: State, options: Options, suffix: str, whole: Cluster, when: str) -> None:
-    """Write the state to the file asked for with ``--save``, with ``suffix`` added."""
+def save(content: str, options: Options, suffix: str, when: str) -> None:
+    """Write the text to the file asked for with ``--save``, with ``suffix`` added."""
     if options.save is None:
         return
     path = f"{options.save}.{suffix}"
-    write_file(path, saved_text(state, whole))
+    write_file(path, content)
     sys.stderr.write(f"The cluster state {when} has been written to file '{path}'\n")
 
 
-def saved_text(state: State, whole: Cluster) -> str:
-    """The data file of the whole cluster with this state's placement."""
-    part = state.static.cluster
-    if part is whole or len(part.nodes) == len(whole.nodes):
-        return text.format_cluster(whole, state.pnode, state.snode, state.fdsk, state.fsp)
-    numbers = [whole.nodes.index[name] for name in part.nodes.name]
-    pnode, snode = whole.instances.pnode.copy(), whole.instances.snode.copy()
-    fdsk, fsp = whole.nodes.fdsk.copy(), whole.nodes.fspindles.copy()
-    fdsk[numbers], fsp[numbers] = state.fdsk, state.fsp
-    for position, name in enumerate(part.instances.name):
-        inst = whole.instances.index[name]
-        pnode[inst] = numbers[state.pnode[position]]
-        if state.snode[position] >= 0:
-            snode[inst] = numbers[state.snode[position]]
-    return text.format_cluster(whole, pnode, snode, fdsk, fsp)
+def saved_text(state: State) -> str:
+    """The data file of a state."""
+    columns = (state.fdsk.astype(np.int64), state.fsp.astype(np.int64))
+    return text.format_cluster(state.static.cluster, state.pnode, state.snode, *columns)
+
+
+def _totals(state: State) -> str:
+    memory = int(state.static.cluster.nodes.fmem.sum())
+    return f"mem={memory} disk={int(state.fdsk.sum())}"
 
 
 def _print_commands(cluster: Cluster, moves: Sequence[Move], options: Options) -> None:
-    if options.print_commands is None or not moves:
+    if options.print_commands is None:
         return
     lines = command_lines(cluster, moves)
     if options.print_commands == "":
@@ -178,7 +177,7 @@ def run(options: Options) -> int:
     group = choose_group(whole, options)
     cluster = select_group(whole, group)
     state = make_state(cluster, loaded.rules, options)
-    save(state, options, "original", whole, "before balancing")
+    save(text.format_cluster(whole), options, "original", "before balancing")
     sys.stdout.write(
         f"Group size {len(cluster.nodes)} nodes, {len(cluster.instances)} instances\n"
         f"Selected node group: {whole.groups[group].name}\n"
@@ -191,7 +190,7 @@ def run(options: Options) -> int:
     limits = Limits(
         options.max_length, options.min_score + bound, options.min_gain, options.min_gain_limit
     )
-    initial = search.score
+    initial, before = search.score, _totals(state)
     if not initial >= limits.min_score:
         sys.stdout.write(
             f"Cluster is already well balanced (initial score {general(initial)},\n"
@@ -213,6 +212,8 @@ def run(options: Options) -> int:
     if options.verbose > 0:
         sys.stdout.write(f"Solution length={len(moves)}\n")
     _print_commands(cluster, moves, options)
-    save(state, options, "balanced", whole, "after balancing")
+    save(saved_text(state), options, "balanced", "after balancing")
     show_state(state, options, "Final")
+    if options.verbose > 3:
+        sys.stdout.write(f"Original: {before}\nFinal:    {_totals(state)}\n")
     return 0
