@@ -94,10 +94,16 @@ def job_sets(moves: Sequence[Move]) -> list[list[Move]]:
     return result
 
 
-def command_lines(cluster: Cluster, moves: Sequence[Move]) -> list[str]:
-    """The plan as shell commands, one line each, unindented; steps are marked with ``check``."""
+def command_lines(cluster: Cluster, moves: Sequence[Move], from_end: bool = False) -> list[str]:
+    """The plan as shell commands, one line each, unindented; steps are marked with ``check``.
+
+    ``from_end`` forms the sets of jobs from the last move backwards, as hsqueeze does.
+    """
+    sets = job_sets(moves)
+    if from_end:
+        sets = [jobs[::-1] for jobs in job_sets(moves[::-1])][::-1]
     lines = []
-    for number, jobs in enumerate(job_sets(moves), 1):
+    for number, jobs in enumerate(sets, 1):
         lines += ["", f"echo jobset {number}, {len(jobs)} jobs"]
         for job, move in enumerate(jobs, 1):
             lines += [f"  echo job {number}/{job}", "  check"]

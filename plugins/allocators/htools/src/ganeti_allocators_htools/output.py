@@ -76,12 +76,8 @@ def _primary_tags(state: State, node: int) -> str:
 
 
 def _peers(state: State, node: int) -> str:
-    pairs = [(peer, int(memory)) for peer, memory in enumerate(state.peers[node]) if memory > 0]
-    order: dict[int, int] = {}
-    for inst in state.slist[node]:
-        order.setdefault(int(state.pnode[inst]), len(order))
-    pairs.sort(key=lambda pair: order.get(pair[0], len(order)))
-    return "[" + ",".join(f"({peer},{memory})" for peer, memory in pairs) + "]"
+    pairs = [(int(memory), peer) for peer, memory in enumerate(state.peers[node]) if memory > 0]
+    return "[" + ",".join(f"({peer},{memory})" for memory, peer in sorted(pairs)[::-1]) + "]"
 
 
 #: Fields of ``--print-nodes``.

@@ -257,9 +257,9 @@ class State:
         for role, node in zip("pst", (old_p, old_s, target), strict=True):
             if role in columns:
                 self.replace_column(node, columns[role])
+        self.plist[old_p].remove(inst)
+        self.plist[new_p].insert(0, inst)
         if old_p != new_p:
-            self.plist[old_p].remove(inst)
-            self.plist[new_p].insert(0, inst)
             for tag in static.exclusion[inst] if real else ():
                 self.ptags[old_p, tag] -= 1
                 self.ptags[new_p, tag] += 1

@@ -52,7 +52,7 @@ def _group_table(state: State) -> str:
                 fixed(score(state, members), 8),
             ]
         )
-    return table(rows, [False] + [True] * 6, "   ")
+    return table(rows, [False, True, True, True, True, False, True], "   ")
 
 
 def run(options: Options) -> int:
