@@ -217,7 +217,7 @@ def _blocks(request: Request, failure: str) -> Iterator[list[Request]]:
     size: Request | None = request
     length = 64
     while size is not None:
-        block = []
+        block: list[Request] = []
         while size is not None and len(block) < length:
             block.append(size)
             size = shrink(size, failure)

@@ -68,7 +68,9 @@ def _greedy(
     """As many of ``nodes`` together as can be cleared one after the other, then the others."""
     left = list(nodes)
     while left:
-        places, group, rest = start.copy(), [], []
+        places = start.copy()
+        group: list[int] = []
+        rest: list[int] = []
         for node in left:
             trial = places.copy()
             if clear(trial, node, {*group, node}):

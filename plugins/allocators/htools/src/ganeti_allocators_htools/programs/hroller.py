@@ -15,7 +15,7 @@ from ..options import Options
 from ..prepare import load, make_state, set_offline
 from ..rolling import NoRoom, Places, Planner
 from ..state import State
-from .hbal import save
+from .hbal import save, saved_text
 
 Group = tuple[list[int], Places]
 
@@ -133,7 +133,7 @@ def run(options: Options) -> int:
     cluster = set_offline(loaded.cluster, options)
     state = make_state(cluster, loaded.rules, options)
     master = find_master(cluster, options)
-    save(state, options, "original", cluster, "before hroller run")
+    save(saved_text(state), options, "original", "before hroller run")
     groups = plan(state, options, selected_nodes(cluster, options), master)
     out = sys.stdout
     if options.headers:

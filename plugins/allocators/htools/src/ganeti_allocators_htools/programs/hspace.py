@@ -104,7 +104,7 @@ def stats_keys(totals: Totals, prefix: str) -> list[tuple[str, str]]:
         ("MEM_AVAIL", str(totals.avail_mem)),
         ("MEM_RESVD", str(totals.free_mem - totals.avail_mem)),
         ("MEM_INST", str(totals.inst_mem)),
-        ("MEM_OVERHEAD", str(totals.tmem - totals.inst_mem - totals.free_mem)),
+        ("MEM_OVERHEAD", str(totals.own_mem + totals.extra_mem)),
         ("MEM_EFF", fixed(_ratio(totals.inst_mem, totals.tmem), 8)),
         ("DSK_FREE", str(totals.free_dsk)),
         ("DSK_AVAIL", str(totals.avail_dsk)),

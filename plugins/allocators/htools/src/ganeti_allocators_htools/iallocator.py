@@ -1,0 +1,514 @@
+"""The IAllocator protocol: from a request and a cluster to a response, without any I/O.
+
+`answer` is the whole of it; the types are those of protocol version 2 (upstream 3.0, and
+``allocate-secondary`` of 2.16). A request that cannot be understood raises `LoadError`; one that
+cannot be fulfilled gets a response that says why.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .allocation import Outcome, allocate
+from .capacity import Site
+from .errors import LoadError
+from .evacuation import instance_request
+from .limits import FAILURES, Request, exclusion_numbers
+from .loaders.ialloc import section
+from .loaders.text import choice
+from .model import MIRROR, NO_NODE, TEMPLATES, Ints
+from .moves import ALLOWED, ExactScorer, refusals
+from .numbers import fixed
+from .placing import place, with_instances
+from .state import State
+
+EVAC_MODES = ("primary-only", "secondary-only", "all")
+
+
+class Refused(Exception):
+    """The request cannot be fulfilled; the text goes into the response."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Options of the run."""
+
+    capacity_checks: bool = True
+    ignore_soft_errors: bool = False
+    restrict_to: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The response and the state it leads to."""
+
+    response: dict[str, Any]
+    state: State
+
+
+def answer(request: Mapping[str, Any], state: State, rules: Rules | None = None) -> Answer:
+    """Fulfil one decoded request on a prepared state; raises `LoadError`."""
+    kind = section(request, "type", str, "invalid request dict")
+    handler = _HANDLERS.get(kind)
+    if handler is None:
+        raise LoadError(f"Invalid request type '{kind}'")
+    try:
+        info, result, final = handler(request, state, rules or Rules())
+    except Refused as err:
+        return Answer({"success": False, "info": f"Request failed: {err}", "result": []}, state)
+    return Answer({"success": True, "info": f"Request successful: {info}", "result": result}, final)
+
+
+def new_request(record: Mapping[str, Any]) -> Request:
+    """An instance to allocate from its JSON form; raises `LoadError`."""
+    what = "invalid request dict"
+    disks = section(record, "disks", list, what)
+    nics = record.get("nics") or []
+    return Request(
+        name=section(record, "name", str, what),
+        mem=section(record, "memory", int, what),
+        dsk=section(record, "disk_space_total", int, what),
+        vcpus=section(record, "vcpus", int, what),
+        template=choice(section(record, "disk_template", str, what), TEMPLATES, "DiskTemplate"),
+        disks=tuple(section(disk, "size", int, what) for disk in disks),
+        disk_spindles=tuple(disk.get("spindles") for disk in disks),
+        spindle_use=int(record.get("spindle_use", 1)),
+        nics=len(nics),
+        networks=tuple(nic["network"] for nic in nics if nic.get("network")),
+        tags=tuple(section(record, "tags", list, what)),
+    )
+
+
+# -- allocation --------------------------------------------------------------------------------
+
+
+def describe(outcome: Outcome, state: State, dedicated: bool = False) -> str:
+    """One group's result in words."""
+    failures = ", ".join(
+        f"{name}: {outcome.failures[name]}" for name in FAILURES if outcome.failures[name]
+    )
+    if outcome.best is None:
+        text = "No valid allocation solutions"
+        return f"{text}, failure reasons: {failures}" if failures else text
+    names = "/".join(state.static.cluster.nodes.name[node] for node in outcome.best.nodes)
+    return (
+        f"score: {fixed(outcome.best.score, 8)}, successes {outcome.successes},"
+        f" failures {sum(outcome.failures.values())} ({failures}) for node(s) {names}"
+    )
+
+
+@dataclass(frozen=True)
+class Found:
+    """A place for a request: group number, its outcome, and all groups' results in words."""
+
+    group: int
+    outcome: Outcome
+    messages: tuple[str, ...]
+
+
+class Placer:
+    """Finds places for one request in the groups of a cluster."""
+
+    def __init__(self, state: State, request: Request, rules: Rules) -> None:
+        request = replace(request, exclusion=exclusion_numbers(state, request.tags))
+        self.number = len(state.static.cluster.instances)
+        self.state = with_instances(state, [request])
+        self.request = replace(request, exclusion=exclusion_numbers(self.state, request.tags))
+        self.rules = rules
+        self.site = Site.of(self.state) if rules.capacity_checks else None
+
+    def nodes(self, group: int, names: Sequence[str] | None) -> Ints:
+        table = self.state.static.cluster.nodes
+        chosen = (table.group == group) & ~table.offline
+        if names is not None:
+            wanted = set(names)
+            chosen = chosen & np.array([name in wanted for name in table.name], dtype=bool)
+        return np.flatnonzero(chosen)
+
+    def attempt(self, nodes: Ints) -> Outcome:
+        """The best place on these nodes; raises `Refused` when there are too few."""
+        needed = 2 if self.request.template == "drbd" else 1
+        if len(nodes) < needed:
+            raise Refused("Not enough online nodes" if needed > 1 else "No online nodes")
+        return allocate(
+            self.state,
+            self.request,
+            nodes,
+            force=self.rules.ignore_soft_errors,
+            check=self._check if self.site is not None else None,
+        )
+
+    def _check(self, nodes: tuple[int, ...]) -> bool:
+        assert self.site is not None
+        trial = self.site.copy()
+        trial.place(self.number, nodes)
+        return trial.redundant()
+
+    def best_group(self, names: Sequence[str] | None, allowed: set[int] | None = None) -> Found:
+        """The place in the best group; raises `Refused`."""
+        cluster = self.state.static.cluster
+        messages, found, unconnected = [], [], []
+        for number, group in enumerate(cluster.groups):
+            if allowed is not None and number not in allowed:
+                continue
+            if not set(self.request.networks) <= set(group.networks):
+                unconnected.append(
+                    f"group {group.name} is not connected to a network required by instance"
+                    f" {self.request.name}"
+                )
+                continue
+            try:
+                outcome = self.attempt(self.nodes(number, names))
+            except Refused as err:
+                if cluster.nodes.group[~cluster.nodes.offline].tolist().count(number) or names:
+                    messages.append(f"Group {group.name}: error {err}")
+                continue
+            words = describe(outcome, self.state)
+            messages.append(f"Group {group.name} ({group.alloc_policy}): {words}")
+            if outcome.best is not None and group.alloc_policy != "unallocable":
+                rank = ("preferred", "last_resort").index(group.alloc_policy)
+                found.append((rank, outcome.best.score, number, outcome))
+        messages = messages + unconnected
+        if not found:
+            raise Refused(", ".join(messages))
+        _, _, number, outcome = min(found, key=lambda item: item[:2])
+        return Found(number, outcome, tuple(messages))
+
+    def placed(self, outcome: Outcome) -> State:
+        assert outcome.best is not None
+        final = self.state.copy()
+        place(final, self.number, outcome.best.nodes)
+        return final
+
+
+def _names(state: State, nodes: Sequence[int]) -> list[str]:
+    return [state.static.cluster.nodes.name[node] for node in nodes]
+
+
+def _allocate(request: Mapping[str, Any], state: State, rules: Rules) -> tuple[str, Any, State]:
+    placer = Placer(state, new_request(request), rules)
+    names = rules.restrict_to or request.get("restrict-to-nodes")
+    wanted = request.get("group_name")
+    if wanted is not None:
+        groups = state.static.cluster.groups
+        number = state.static.cluster.group_index.get(wanted)
+        if number is None:
+            raise Refused(f"Wrong number of elems found with name {wanted}")
+        outcome = placer.attempt(placer.nodes(number, names))
+        words = describe(outcome, placer.state)
+        info = f"Group {groups[number].name} ({groups[number].alloc_policy}): {words}"
+        if outcome.best is None:
+            raise Refused(info)
+    else:
+        found = placer.best_group(names)
+        outcome = found.outcome
+        chosen = f"Selected group: {state.static.cluster.groups[found.group].name}"
+        info = ", ".join((chosen, *found.messages))
+    assert outcome.best is not None
+    return info, _names(state, outcome.best.nodes), placer.placed(outcome)
+
+
+def _multi_allocate(
+    request: Mapping[str, Any], state: State, rules: Rules
+) -> tuple[str, Any, State]:
+    placed = []
+    for record in section(request, "instances", list, "invalid request dict"):
+        wanted = new_request(record)
+        placer = Placer(state, wanted, rules)
+        found = placer.best_group(rules.restrict_to or record.get("restrict-to-nodes"))
+        assert found.outcome.best is not None
+        placed.append([wanted.name, _names(state, found.outcome.best.nodes)])
+        state = placer.placed(found.outcome)
+    info = f"0 instances failed to allocate and {len(placed)} were allocated successfully"
+    return info, [placed, []], state
+
+
+# -- moves -------------------------------------------------------------------------------------
+
+
+def _find_instance(state: State, name: Any) -> int:
+    number = state.static.cluster.instances.index.get(name)
+    if number is None:
+        raise LoadError(f"Wrong number of elems found with name {name}")
+    return number
+
+
+def _migrate(name: str, target: str | None = None) -> dict[str, Any]:
+    job: dict[str, Any] = {"OP_ID": "OP_INSTANCE_MIGRATE", "instance_name": name}
+    if target is not None:
+        job["target_node"] = target
+    return job | {
+        "allow_runtime_changes": False,
+        "ignore_ipolicy": False,
+        "cleanup": False,
+        "allow_failover": True,
+        "ignore_hvversions": True,
+    }
+
+
+def _replace_secondary(name: str, node: str) -> dict[str, Any]:
+    return {
+        "OP_ID": "OP_INSTANCE_REPLACE_DISKS",
+        "instance_name": name,
+        "early_release": False,
+        "ignore_ipolicy": False,
+        "mode": "replace_new_secondary",
+        "disks": [],
+        "remote_node": node,
+    }
+
+
+class Mover:
+    """Moves existing instances; changes its state as it goes."""
+
+    def __init__(self, state: State, rules: Rules) -> None:
+        self.state = state.copy()
+        self.force = rules.ignore_soft_errors
+
+    def _best(self, kind: str, inst: int, targets: Ints, group: int) -> int:
+        """The target with the best score of the group, the first of equals; -1 for none."""
+        insts = np.full(len(targets), inst)
+        codes = refusals(self.state, kind, insts, targets, force=self.force)
+        good = targets[codes == ALLOWED]
+        if not len(good):
+            return NO_NODE
+        members = self.state.static.cluster.nodes.group == group
+        scores = ExactScorer(self.state, members=members).scores(kind, insts[: len(good)], good)
+        return int(good[int(np.argmin(scores))])
+
+    def to_best(self, kind: str, inst: int, targets: Ints, group: int) -> int:
+        """Make the best move of a kind; raises `Refused` where there is none."""
+        target = self._best(kind, inst, targets, group)
+        if target == NO_NODE:
+            raise Refused("Can't find any good node: ")
+        self.state.relocate(inst, kind, target)
+        return target
+
+    def fail_over(self, inst: int) -> None:
+        code = refusals(
+            self.state, "f", np.array([inst]), np.array([NO_NODE]), force=self.force
+        )[0]
+        if code != ALLOWED:
+            raise Refused("Can't failover: not allowed")
+        self.state.relocate(inst, "f")
+
+    def change_both(self, inst: int, targets: Ints, group: int) -> tuple[int, int]:
+        """Give a mirrored instance two new nodes, the pair with the best score of the group."""
+        best: tuple[float, State, int, int] | None = None
+        start = self.state
+        members = start.static.cluster.nodes.group == group
+        for primary in targets.tolist():
+            trial = start.copy()
+            first = np.array([primary])
+            one = np.array([inst])
+            if refusals(trial, "r", one, first, force=self.force)[0] != ALLOWED:
+                continue
+            trial.relocate(inst, "r", primary)
+            if refusals(trial, "f", one, np.array([NO_NODE]), force=self.force)[0] != ALLOWED:
+                continue
+            trial.relocate(inst, "f")
+            others = targets[targets != primary]
+            codes = refusals(trial, "r", np.full(len(others), inst), others, force=self.force)
+            good = others[codes == ALLOWED]
+            if not len(good):
+                continue
+            scores = ExactScorer(trial, members=members).scores("r", np.full(len(good), inst), good)
+            index = int(np.argmin(scores))
+            if best is None or scores[index] < best[0]:
+                final = trial.copy()
+                final.relocate(inst, "r", int(good[index]))
+                best = (float(scores[index]), final, primary, int(good[index]))
+        if best is None:
+            raise Refused("Can't find any good node: ")
+        self.state = best[1]
+        return best[2], best[3]
+
+    def evacuate(self, inst: int, mode: str, targets: Ints, group: int) -> list[dict[str, Any]]:
+        """Free an instance's nodes; the opcodes for it. Raises `Refused`."""
+        cluster = self.state.static.cluster
+        name = cluster.instances.name[inst]
+        template = TEMPLATES[int(cluster.instances.template[inst])]
+        mirror = MIRROR[template]
+        if mirror == "none":
+            raise Refused(f"Instances of type {template} cannot be relocated")
+        if mirror == "external":
+            if mode == "secondary-only":
+                raise Refused(
+                    f"Instances with disk template '{template}' can't execute change secondary"
+                )
+            target = self.to_best("fa", inst, targets, group)
+            return [_migrate(name, cluster.nodes.name[target])]
+        if mode == "primary-only":
+            self.fail_over(inst)
+            return [_migrate(name)]
+        if mode == "secondary-only":
+            target = self.to_best("r", inst, targets, group)
+            return [_replace_secondary(name, cluster.nodes.name[target])]
+        primary, secondary = self.change_both(inst, targets, group)
+        return [
+            _replace_secondary(name, cluster.nodes.name[primary]),
+            _migrate(name),
+            _replace_secondary(name, cluster.nodes.name[secondary]),
+        ]
+
+    def where(self, inst: int) -> tuple[str, list[str]]:
+        """Group and nodes of an instance, by name."""
+        cluster = self.state.static.cluster
+        nodes = [int(self.state.pnode[inst]), int(self.state.snode[inst])]
+        group = cluster.groups[int(cluster.nodes.group[nodes[0]])].name
+        return group, _names(self.state, [node for node in nodes if node != NO_NODE])
+
+
+def _evacuated_nodes(state: State, insts: Sequence[int], mode: str) -> set[int]:
+    nodes: set[int] = set()
+    for inst in insts:
+        if mode != "secondary-only":
+            nodes.add(int(state.pnode[inst]))
+        if mode != "primary-only":
+            nodes.add(int(state.snode[inst]))
+    return nodes
+
+
+def _moved(
+    mover: Mover, insts: Sequence[int], move: Any
+) -> tuple[str, list[list[Any]], State]:
+    moved: list[list[Any]] = []
+    failed: list[list[str]] = []
+    jobs: list[list[dict[str, Any]]] = []
+    for inst in insts:
+        name = mover.state.static.cluster.instances.name[inst]
+        try:
+            jobs.append(move(inst))
+        except Refused as err:
+            failed.append([name, str(err)])
+            continue
+        moved.append([name, *mover.where(inst)])
+    info = f"{len(failed)} instances failed to move and {len(moved)} were moved successfully"
+    return info, [moved, failed, jobs], mover.state
+
+
+def _node_evacuate(
+    request: Mapping[str, Any], state: State, rules: Rules
+) -> tuple[str, Any, State]:
+    what = "invalid request dict"
+    insts = [_find_instance(state, name) for name in section(request, "instances", list, what)]
+    try:
+        mode = choice(section(request, "evac_mode", str, what), EVAC_MODES, "EvacMode")
+    except LoadError as err:
+        raise LoadError(f"{what}: key 'evac_mode': {err}") from err
+    if request.get("ignore_soft_errors"):
+        rules = replace(rules, ignore_soft_errors=True)
+    nodes = state.static.cluster.nodes
+    closed = nodes.offline.copy()
+    closed[[n for n in _evacuated_nodes(state, insts, mode) if n != NO_NODE]] = True
+    mover = Mover(state, rules)
+
+    def move(inst: int) -> list[dict[str, Any]]:
+        group = int(nodes.group[mover.state.pnode[inst]])
+        targets = np.flatnonzero((nodes.group == group) & ~closed)
+        return mover.evacuate(inst, mode, targets, group)
+
+    return _moved(mover, insts, move)
+
+
+def _relocate(request: Mapping[str, Any], state: State, rules: Rules) -> tuple[str, Any, State]:
+    what = "invalid request dict"
+    name = section(request, "name", str, what)
+    inst = state.static.cluster.instances.index.get(name)
+    if inst is None:
+        raise LoadError(f"Unknown instance '{name}'")
+    index = state.static.cluster.nodes.index
+    given = []
+    for node in section(request, "relocate_from", list, what):
+        if node not in index:
+            raise LoadError(f"Wrong number of elems found with name {node}")
+        given.append(index[node])
+    count = section(request, "required_nodes", int, what)
+    mirror = MIRROR[TEMPLATES[int(state.static.cluster.instances.template[inst])]]
+    if mirror == "none":
+        raise Refused("Can't relocate non-mirrored instances")
+    if count != 1:
+        raise Refused(f"Exchange {count} nodes mode is not implemented")
+    current, role = (
+        (int(state.snode[inst]), "secondary")
+        if mirror == "internal"
+        else (int(state.pnode[inst]), "primary")
+    )
+    if given != [current]:
+        shown = ",".join(str(node) for node in given)
+        raise Refused(
+            f"Unsupported request: excluded nodes not equal to instance's {role}"
+            f"({current} versus [{shown}])"
+        )
+    nodes = state.static.cluster.nodes
+    group = int(nodes.group[state.pnode[inst]])
+    mover = Mover(state, rules)
+    closed = nodes.offline.copy()
+    closed[current] = True
+    targets = np.flatnonzero((nodes.group == group) & ~closed)
+    target = mover.to_best("r" if mirror == "internal" else "fa", inst, targets, group)
+    return "success", _names(state, [target]), mover.state
+
+
+def _change_group(request: Mapping[str, Any], state: State, rules: Rules) -> tuple[str, Any, State]:
+    what = "invalid request dict"
+    cluster = state.static.cluster
+    insts = [_find_instance(state, name) for name in section(request, "instances", list, what)]
+    targets = []
+    for uuid in section(request, "target_groups", list, what):
+        if uuid not in cluster.group_index:
+            raise LoadError(f"Wrong number of elems found with name {uuid}")
+        targets.append(cluster.group_index[uuid])
+    sources = {int(cluster.nodes.group[state.pnode[inst]]) for inst in insts}
+    allowed = set(targets or range(len(cluster.groups))) - sources
+    mover = Mover(state, rules)
+
+    def move(inst: int) -> list[dict[str, Any]]:
+        if not allowed:
+            raise Refused("no groups for evacuation: every allowed group is one of the sources")
+        placer = Placer(mover.state, instance_request(cluster, inst), rules)
+        found = placer.best_group(None, allowed)
+        nodes = cluster.nodes
+        where = np.flatnonzero((nodes.group == found.group) & ~nodes.offline)
+        return mover.evacuate(inst, "all", where, found.group)
+
+    return _moved(mover, insts, move)
+
+
+def _allocate_secondary(
+    request: Mapping[str, Any], state: State, rules: Rules
+) -> tuple[str, Any, State]:
+    what = "invalid request dict"
+    inst = _find_instance(state, section(request, "name", str, what))
+    wanted = replace(instance_request(state.static.cluster, inst), template="drbd")
+    nodes = state.static.cluster.nodes
+    primary = int(state.pnode[inst])
+    group = int(nodes.group[primary])
+    from .limits import secondary_codes
+
+    rmem = np.maximum(state.rmem, state.peers[:, primary] + wanted.mem)
+    codes = secondary_codes(state, wanted, rmem, force=rules.ignore_soft_errors)
+    targets = (nodes.group == group) & ~nodes.offline
+    targets[primary] = False
+    good = np.flatnonzero(targets & (codes == 0))
+    if not len(good):
+        names = Counter(FAILURES[code - 1] for code in codes[targets].tolist() if code)
+        outcome = Outcome(failures=names)
+        raise Refused(describe(outcome, state))
+    best = min(good.tolist(), key=lambda node: (-float(state.umem[node] - rmem[node]), node))
+    return "success", nodes.name[best], state
+
+
+_HANDLERS = {
+    "allocate": _allocate,
+    "multi-allocate": _multi_allocate,
+    "allocate-secondary": _allocate_secondary,
+    "relocate": _relocate,
+    "node-evacuate": _node_evacuate,
+    "change-group": _change_group,
+}
