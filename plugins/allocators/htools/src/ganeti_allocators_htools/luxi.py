@@ -26,6 +26,12 @@ def default_socket(name: str = "ganeti-query") -> str:
     return f"{root}/var/run/ganeti/socket/{name}"
 
 
+def master_socket(path: str) -> str:
+    """Where to submit jobs: ``path``, or by default the master's socket if there is one."""
+    master = default_socket("ganeti-master")
+    return path or (master if os.path.exists(master) else default_socket())
+
+
 class LuxiError(HtoolsError):
     """The master could not be reached, or refused the request."""
 

@@ -194,7 +194,10 @@ def build(
     made = [group(record) for record in groups]
     by_uuid = {one.uuid: number for number, one in enumerate(made)}
     hypervisors = info.get("enabled_hypervisors") or [None]
-    rows = [_node(record, by_uuid, str(info.get("master"))) for record in nodes]
+    master = info.get("master")
+    rows = [_node(record, by_uuid, str(master)) for record in nodes]
+    if master is not None and not any(row["master"] for row in rows):
+        raise LoadError(f"Master node {master} unknown")
     if hypervisors[0] == "kvm" and kvm_node_memory > 0:
         for row in rows:
             if row["tmem"]:

@@ -138,6 +138,39 @@ def _print_commands(cluster: Cluster, moves: Sequence[Move], options: Options) -
         sys.stdout.write(f"The commands have been written to file '{options.print_commands}'\n")
 
 
+def _report(
+    search: Search, limits: Limits, before: State, moves: list[Move], options: Options
+) -> None:
+    """What goes beyond upstream: the explanation, the bound and the plan as JSON."""
+    from .. import report
+
+    if options.explain:
+        sys.stdout.write(report.explain(search, limits, before))
+    if options.bound:
+        sys.stdout.write(report.bound_text(before, search.state))
+    if options.json is not None:
+        content = report.plan_json(before, search.state, moves)
+        if options.json:
+            write_file(options.json, content)
+        else:
+            sys.stdout.write(content)
+
+
+def _execute(cluster: Cluster, moves: Sequence[Move], options: Options) -> bool:
+    """Carry the plan out if asked to; False when a job failed."""
+    if not options.exec or not moves:
+        return True
+    if options.luxi is None:
+        sys.stderr.write("Error: hbal: Execution of commands possible only on LUXI\n\n")
+        return False
+    from ..execute import balancing_jobs, execute
+    from ..luxi import master_socket
+
+    sys.stdout.flush()
+    jobs = balancing_jobs(cluster, moves, options)
+    return execute(master_socket(options.luxi), jobs, options.first_job_group)
+
+
 def rules_of(options: Options) -> Rules:
     return Rules(
         disk_moves=options.disk_moves,
@@ -148,12 +181,21 @@ def rules_of(options: Options) -> Rules:
     )
 
 
-def _solve(search: Search, limits: Limits) -> list[Move]:
+def _solve(search: Search, limits: Limits, options: Options) -> list[Move]:
     printer = StepPrinter(search.state.static.cluster)
+    terminal = sys.stderr.isatty() and not sys.stdout.isatty()
+    progress = terminal if options.progress is None else options.progress
+    start = search.score
     moves = []
     for number, move in enumerate(balance(search, limits), 1):
         sys.stdout.write(f"{printer.line(number, move)}\n")
         moves.append(move)
+        if progress:
+            from ..report import progress_line
+
+            sys.stderr.write(progress_line(number, start, move.score, limits.min_score))
+    if progress and moves:
+        sys.stderr.write("\n")
     return moves
 
 
@@ -184,6 +226,7 @@ def run(options: Options) -> int:
     )
     _check(state, options)
     show_state(state, options, "Initial")
+    initial_state = state.copy()
     search = Search(state, rules_of(options))
     _show_score(search, "Initial coefficients: overall", "Initial score:", options)
     bound = lower_bound(state)
@@ -199,7 +242,7 @@ def run(options: Options) -> int:
         )
         return 0
     sys.stdout.write("Trying to minimize the CV...\n")
-    moves = _solve(search, limits)
+    moves = _solve(search, limits, options)
     if moves:
         if options.verbose > 2:
             _show_score(search, "Final coefficients:   overall", "", options)
@@ -212,8 +255,11 @@ def run(options: Options) -> int:
     if options.verbose > 0:
         sys.stdout.write(f"Solution length={len(moves)}\n")
     _print_commands(cluster, moves, options)
+    if options.explain or options.bound or options.json is not None:
+        _report(search, limits, initial_state, moves, options)
+    done = _execute(cluster, moves, options)
     save(saved_text(state), options, "balanced", "after balancing")
     show_state(state, options, "Final")
     if options.verbose > 3:
         sys.stdout.write(f"Original: {before}\nFinal:    {_totals(state)}\n")
-    return 0
+    return 0 if done else 1

@@ -7,12 +7,16 @@ node left must still have room for a new instance of some multiples of the stand
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from ..commands import command_lines, script, shown_commands
+from .. import execute
+from ..commands import command_lines, job_sets, script, shown_commands
+from ..luxi import master_socket
 from ..model import Bools, Cluster
 from ..options import Options
 from ..prepare import load
@@ -169,7 +173,20 @@ def run(options: Options) -> int:
     lines += [f"  gnt-node power -f off {name}" for name in names]
     _show_commands(lines, options)
     save(saved_text(after), options, "squeezed", "after hsqueeze run")
-    return 0
+    if not options.exec:
+        return 0
+    common = execute.common_fields(
+        "hsqueeze", options, time.time_ns(), f"condensing by {len(chosen)} nodes"
+    )
+    full = [cluster.nodes.name[node] for node in chosen]
+    return _execute(
+        [
+            *_move_jobs(cluster, moves, common),
+            execute.tag_jobs(full, [AUTO_TAG], common),
+            execute.power_jobs(full, False, common),
+        ],
+        options,
+    )
 
 
 def _expand(state: State, options: Options) -> int:
@@ -183,4 +200,24 @@ def _expand(state: State, options: Options) -> int:
     lines = ["echo Power Commands", *(f"  gnt-node power -f on {name}" for name in names)]
     _show_commands(lines + command_lines(cluster, moves, from_end=True), options)
     save(saved_text(after), options, "squeezed", "after hsqueeze expansion")
-    return 0
+    if not options.exec:
+        return 0
+    common = execute.common_fields(
+        "hsqueeze", options, time.time_ns(), f"expanding by {len(chosen)} nodes"
+    )
+    power = execute.power_jobs([cluster.nodes.name[node] for node in chosen], True, common)
+    sets = [power] if power else []
+    return _execute(sets + _move_jobs(cluster, moves, common), options)
+
+
+def _move_jobs(cluster: Cluster, moves: Sequence[Move], common: dict[str, Any]) -> list[Any]:
+    sets = [jobs[::-1] for jobs in job_sets(moves[::-1])][::-1]
+    return [[execute.opcodes(cluster, move, common) for move in jobs] for jobs in sets]
+
+
+def _execute(sets: list[Any], options: Options) -> int:
+    if options.luxi is None:
+        sys.stderr.write("Error: hsqueeze: Execution of commands possible only on LUXI\n\n")
+        return 1
+    sys.stdout.flush()
+    return 0 if execute.execute(master_socket(options.luxi), sets) else 1
