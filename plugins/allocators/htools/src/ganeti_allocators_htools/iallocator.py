@@ -14,19 +14,44 @@ from typing import Any
 
 import numpy as np
 
-from .allocation import Outcome, allocate
+from .allocation import Outcome, Placement, allocate, tally
 from .capacity import Site
 from .errors import LoadError
 from .evacuation import instance_request
-from .limits import FAILURES, Request, exclusion_numbers
+from .limits import FAILURES, Request, Sizes, exclusion_numbers, primary_codes
 from .loaders.ialloc import section
 from .loaders.text import choice
-from .model import MIRROR, NO_NODE, TEMPLATES, Ints
-from .moves import ALLOWED, ExactScorer, refusals
+from .model import MIRROR, NO_NODE, TEMPLATES, Ints, ISpec
+from .moves import (
+    ALLOWED,
+    CPU_RATIO,
+    DISK,
+    LOW_DISK,
+    MEMORY,
+    MIGRATION,
+    N1,
+    SPINDLE_RATIO,
+    SPINDLES,
+    TAGS,
+    ExactScorer,
+    refusals,
+)
 from .numbers import fixed
 from .placing import place, with_instances
 from .state import State
 
+#: What upstream calls the objections in `moves.REASONS`.
+_FAILURE_OF = {
+    MEMORY: "FailMem",
+    DISK: "FailDisk",
+    SPINDLES: "FailSpindles",
+    LOW_DISK: "FailDisk",
+    SPINDLE_RATIO: "FailDisk",
+    CPU_RATIO: "FailCPU",
+    N1: "FailMem",
+    TAGS: "FailTags",
+    MIGRATION: "FailMig",
+}
 EVAC_MODES = ("primary-only", "secondary-only", "all")
 
 
@@ -87,8 +112,8 @@ def new_request(record: Mapping[str, Any]) -> Request:
 # -- allocation --------------------------------------------------------------------------------
 
 
-def describe(outcome: Outcome, state: State, dedicated: bool = False) -> str:
-    """One group's result in words."""
+def describe(outcome: Outcome, state: State, cost: str | None = None) -> str:
+    """One group's result in words; ``cost`` is shown instead of a score."""
     failures = ", ".join(
         f"{name}: {outcome.failures[name]}" for name in FAILURES if outcome.failures[name]
     )
@@ -97,9 +122,24 @@ def describe(outcome: Outcome, state: State, dedicated: bool = False) -> str:
         return f"{text}, failure reasons: {failures}" if failures else text
     names = "/".join(state.static.cluster.nodes.name[node] for node in outcome.best.nodes)
     return (
-        f"score: {fixed(outcome.best.score, 8)}, successes {outcome.successes},"
+        f"score: {cost or fixed(outcome.best.score, 8)}, successes {outcome.successes},"
         f" failures {sum(outcome.failures.values())} ({failures}) for node(s) {names}"
     )
+
+
+def _fitting(state: State, node: int, spec: ISpec) -> int:
+    """How many instances of a size fit on a node by memory, disk, CPUs and spindles."""
+    static = state.static
+    nodes = static.cluster.nodes
+    limit = float(static.hi_cpu[node] * nodes.tcpu[node])
+    amounts = [
+        (float(state.umem[node]), spec.mem),
+        (float(state.fdsk[node]), spec.disk),
+        (limit - float(state.ucpu[node]), spec.cpu),
+    ]
+    if nodes.exclusive[node]:
+        amounts.append((float(state.fsp[node]), spec.spindle_use))
+    return max(0, min(int(have // need) for have, need in amounts if need > 0))
 
 
 @dataclass(frozen=True)
@@ -149,10 +189,55 @@ class Placer:
         trial.place(self.number, nodes)
         return trial.redundant()
 
+    def dedicated(self) -> bool:
+        """Whether all nodes of groups that take instances have exclusive storage."""
+        cluster = self.state.static.cluster
+        takes = [group.alloc_policy != "unallocable" for group in cluster.groups]
+        nodes = np.array(takes, dtype=bool)[cluster.nodes.group] & ~cluster.nodes.offline
+        return bool(cluster.nodes.exclusive[nodes].all())
+
+    def attempt_dedicated(self, nodes: Ints) -> tuple[Outcome, str]:
+        """The place that costs the fewest later allocations, and that cost as text."""
+        if not len(nodes):
+            raise Refused("No online nodes")
+        force = self.rules.ignore_soft_errors
+        codes = primary_codes(self.state, Sizes.of([self.request]), force=force)[0, nodes]
+        outcome = Outcome(failures=tally(codes))
+        good = nodes[codes == 0].tolist()
+        outcome.successes = len(good)
+        best: tuple[tuple[list[int], int], int] | None = None
+        for node in good:
+            cost = self._lost(node)
+            if best is None or cost < best[0]:
+                best = (cost, node)
+        if best is None:
+            return outcome, ""
+        outcome.best = Placement((best[1],), 0.0)
+        (lost, left), _ = best
+        return outcome, f"([{','.join(map(str, lost))}],{left})"
+
+    def _lost(self, node: int) -> tuple[list[int], int]:
+        """Later allocations of each policy range's minimum that this one costs on a node."""
+        state = self.state
+        cluster = state.static.cluster
+        policy = cluster.groups[int(cluster.nodes.group[node])].policy
+        after = state.copy()
+        place(after, self.number, (node,))
+        ranges = sorted(
+            (bound.min for bound in policy.minmax),
+            key=lambda spec: (spec.mem, spec.disk, spec.cpu),
+            reverse=True,
+        )
+        lost = [_fitting(state, node, spec) - _fitting(after, node, spec) for spec in ranges]
+        return lost, int(after.fdsk[node])
+
     def best_group(self, names: Sequence[str] | None, allowed: set[int] | None = None) -> Found:
         """The place in the best group; raises `Refused`."""
         cluster = self.state.static.cluster
-        messages, found, unconnected = [], [], []
+        messages: list[str] = []
+        unconnected: list[str] = []
+        found: list[tuple[int, Any, int, Outcome]] = []
+        dedicated = self.request.template != "drbd" and self.dedicated()
         for number, group in enumerate(cluster.groups):
             if allowed is not None and number not in allowed:
                 continue
@@ -162,17 +247,21 @@ class Placer:
                     f" {self.request.name}"
                 )
                 continue
+            cost: Any = None
             try:
-                outcome = self.attempt(self.nodes(number, names))
+                if dedicated:
+                    outcome, cost = self.attempt_dedicated(self.nodes(number, names))
+                else:
+                    outcome = self.attempt(self.nodes(number, names))
             except Refused as err:
                 if cluster.nodes.group[~cluster.nodes.offline].tolist().count(number) or names:
                     messages.append(f"Group {group.name}: error {err}")
                 continue
-            words = describe(outcome, self.state)
+            words = describe(outcome, self.state, cost)
             messages.append(f"Group {group.name} ({group.alloc_policy}): {words}")
             if outcome.best is not None and group.alloc_policy != "unallocable":
                 rank = ("preferred", "last_resort").index(group.alloc_policy)
-                found.append((rank, outcome.best.score, number, outcome))
+                found.append((rank, cost or outcome.best.score, number, outcome))
         messages = messages + unconnected
         if not found:
             raise Refused(", ".join(messages))
@@ -271,12 +360,17 @@ class Mover:
         self.force = rules.ignore_soft_errors
 
     def _best(self, kind: str, inst: int, targets: Ints, group: int) -> int:
-        """The target with the best score of the group, the first of equals; -1 for none."""
+        """The target with the best score of the group, the first of equals; raises `Refused`."""
         insts = np.full(len(targets), inst)
         codes = refusals(self.state, kind, insts, targets, force=self.force)
         good = targets[codes == ALLOWED]
         if not len(good):
-            return NO_NODE
+            names = _names(self.state, targets.tolist())
+            reasons = "".join(
+                f" Node {name} failed: {_FAILURE_OF[code]};"
+                for name, code in zip(names, codes.tolist(), strict=True)
+            )
+            raise Refused(f"Can't find any good node: {reasons}")
         members = self.state.static.cluster.nodes.group == group
         scores = ExactScorer(self.state, members=members).scores(kind, insts[: len(good)], good)
         return int(good[int(np.argmin(scores))])
@@ -284,8 +378,6 @@ class Mover:
     def to_best(self, kind: str, inst: int, targets: Ints, group: int) -> int:
         """Make the best move of a kind; raises `Refused` where there is none."""
         target = self._best(kind, inst, targets, group)
-        if target == NO_NODE:
-            raise Refused("Can't find any good node: ")
         self.state.relocate(inst, kind, target)
         return target
 
@@ -294,7 +386,7 @@ class Mover:
             self.state, "f", np.array([inst]), np.array([NO_NODE]), force=self.force
         )[0]
         if code != ALLOWED:
-            raise Refused("Can't failover: not allowed")
+            raise Refused(_FAILURE_OF[int(code)])
         self.state.relocate(inst, "f")
 
     def change_both(self, inst: int, targets: Ints, group: int) -> tuple[int, int]:

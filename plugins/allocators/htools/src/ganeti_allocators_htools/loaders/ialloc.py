@@ -1,7 +1,6 @@
 """The cluster in an IAllocator request (protocol version 2).
 
-`parse` takes the decoded message; the request itself is `iallocator`'s business. Every instance is
-taken to run, as the message does not say more in the way the data model needs it.
+`parse` takes the decoded message; the request itself is `iallocator`'s business.
 """
 
 from __future__ import annotations
@@ -48,6 +47,9 @@ _LIVE = {
 }  # fmt: skip
 
 
+_STATUSES = {"up": "running", "down": "ADMIN_down", "offline": "ADMIN_offline"}
+
+
 def _node(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
     what = f"invalid data for node '{name}'"
     record = {
@@ -59,7 +61,8 @@ def _node(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
         "tags": value.get("tags") or [],
     }
     params = value.get("ndparams") or {}
-    record |= {f"ndp/{key}": param for key, param in params.items()}
+    # upstream 3.0 does not look at the CPU speed in these messages
+    record |= {f"ndp/{key}": param for key, param in params.items() if key != "cpu_speed"}
     if not (record["offline"] or record["drained"] or record["vm_capable"] is False):
         record |= {name: section(value, key, int, what) for name, key in _LIVE.items()}
         record |= {"sptotal": value.get("total_spindles"), "spfree": value.get("free_spindles")}
@@ -82,7 +85,7 @@ def _instance(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
         "disk_template": section(value, "disk_template", str, what),
         "disk.sizes": [section(disk, "size", int, what) for disk in disks],
         "disk.spindles": [disk.get("spindles") for disk in disks],
-        "status": "running",
+        "status": _STATUSES.get(str(value.get("admin_state", "up")), "running"),
         "pnode": nodes[0],
         "snodes": nodes[1:],
         "tags": section(value, "tags", list, what),
