@@ -15,7 +15,7 @@ Nodes (N of them)
     spindles fspindles int64: spindles (count or total), free ones under exclusive storage
     exclusive         bool: exclusive storage
     cpu_speed         float64, relative
-    load              float64 (N, 4) or None: measured load pools, see `prepare`
+    cpu_load          float64: measured CPU load, NaN where the instances' sum counts
     tags              per node, tuple of str
 
 Instances (I of them)
@@ -233,7 +233,7 @@ class Nodes(_Table):
     cpu_speed: Floats = _optional(np.float64, 1.0)
     tags: tuple[tuple[str, ...], ...] = _rows(lambda table: ((),) * len(table.name))
     alias: tuple[str, ...] = _rows(lambda table: table.name)
-    load: Floats | None = None
+    cpu_load: Floats = _optional(np.float64, float("nan"))
 
 
 @dataclass(frozen=True)

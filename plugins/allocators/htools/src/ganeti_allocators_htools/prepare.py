@@ -187,7 +187,7 @@ def load(options: Options) -> Loaded:
             raise UsageError(f"Error: {err}") from err
     try:
         cluster = read_source(options)
-        if options.mond or options.mond_data is not None:
+        if options.mond and not options.ignore_dynu:
             from .loaders import mond
 
             cluster = mond.apply(cluster, options)

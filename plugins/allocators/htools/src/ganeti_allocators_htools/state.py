@@ -383,7 +383,7 @@ def build_static(
         offline=nodes.offline,
         xmem=whole(nodes.tmem) - nodes.nmem - used - nodes.fmem,
         tspeed=nodes.cpu_speed,
-        pool=np.ones((4, len(nodes))) if nodes.load is None else nodes.load.T.copy(),
+        pool=np.ones((4, len(nodes))),
         lo_dsk=np.floor(whole(nodes.tdsk) * (min_disk or 0.0)),
         hi_cpu=np.array(ratio if max_cpu is None else [max_cpu] * len(nodes), dtype=float),
         hi_spindles=np.array([policy.spindle_ratio for policy in policies]) * nodes.spindles,
@@ -449,6 +449,8 @@ def build_state(static: Static) -> State:
     q[ROW["ucpu_f"]] = nodes.ncpu + primaries(static.vcpus, np.ones_like(real))
     for row in range(4):
         q[LOADS.start + row] = np.bincount(order[both], weights=util[both, row], minlength=count)
+    measured = ~np.isnan(nodes.cpu_load)
+    q[ROW["cload"], measured] = nodes.cpu_load[measured]
     q[ROW["npri"]] = primaries(np.ones(len(insts)), real)
     second = has_sec & real
     q[ROW["nsec"]] = np.bincount(snode[second], minlength=count)
