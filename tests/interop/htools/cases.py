@@ -28,6 +28,13 @@ OPTIONS: dict[str, tuple[str, ...]] = {
         "--print-moves",
         "--force -G group-0 -O node-0-0",
     ),
+    "hcheck": (
+        "",
+        "--machine-readable",
+        "--machine-readable --no-simulation",
+        "--no-simulation --no-capacity-checks",
+        "-l 2 --no-disk-moves --machine-readable",
+    ),
     "hspace": (
         "--machine-readable --disk-template drbd --tiered-alloc 8g,1g,2 --standard-alloc 4g,512,1",
         "--disk-template plain --tiered-alloc 8g,1g,2 --standard-alloc 4g,512,1",

@@ -248,7 +248,9 @@ def allocate(
             return outcome
         scorer = scorer or Scorer(state)
         places: list[Place] = [(node,) for node in good.tolist()]
-        return _choose(outcome, places, scorer.single(request, good, as_primary(state, request)), check)
+        return _choose(
+            outcome, places, scorer.single(request, good, as_primary(state, request)), check
+        )
     group = state.static.cluster.nodes.group[nodes]
     partner = (group[:, None] == group[None, :]) & ~np.eye(len(nodes), dtype=bool)
     # [primary, secondary]

@@ -136,9 +136,7 @@ class Site:
         ]
         if sizes.request.local:
             disk = np.broadcast_to(state.fdsk[None, :], free.shape)
-            spindles = np.broadcast_to(
-                np.where(exclusive, state.fsp, np.inf)[None, :], free.shape
-            )
+            spindles = np.broadcast_to(np.where(exclusive, state.fsp, np.inf)[None, :], free.shape)
             rows += [
                 (sizes.dsk, disk, self.total[1], np.greater_equal),
                 (sizes.spindles, spindles, self.total[2], np.greater),
@@ -155,9 +153,7 @@ class Site:
                 left = whole[None, None, :] - np.minimum(column[None], amount[:, :, None])
             tight = beyond(total[None, None, :], left) & (total > 0) & (column > 0)[None]
             result |= tight.any(axis=2)
-        overrun = self.pairs[:, nodes].T[None] & (
-            free[:, nodes].T[None] - counted[:, :, None] <= 0
-        )
+        overrun = self.pairs[:, nodes].T[None] & (free[:, nodes].T[None] - counted[:, :, None] <= 0)
         return result | overrun.any(axis=2)
 
     def estimate(self) -> tuple[Bools, Bools]:

@@ -382,9 +382,7 @@ class Mover:
         return target
 
     def fail_over(self, inst: int) -> None:
-        code = refusals(
-            self.state, "f", np.array([inst]), np.array([NO_NODE]), force=self.force
-        )[0]
+        code = refusals(self.state, "f", np.array([inst]), np.array([NO_NODE]), force=self.force)[0]
         if code != ALLOWED:
             raise Refused(_FAILURE_OF[int(code)])
         self.state.relocate(inst, "f")
@@ -466,9 +464,7 @@ def _evacuated_nodes(state: State, insts: Sequence[int], mode: str) -> set[int]:
     return nodes
 
 
-def _moved(
-    mover: Mover, insts: Sequence[int], move: Any
-) -> tuple[str, list[list[Any]], State]:
+def _moved(mover: Mover, insts: Sequence[int], move: Any) -> tuple[str, list[list[Any]], State]:
     moved: list[list[Any]] = []
     failed: list[list[str]] = []
     jobs: list[list[dict[str, Any]]] = []

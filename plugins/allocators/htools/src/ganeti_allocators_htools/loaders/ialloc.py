@@ -21,7 +21,9 @@ MAX_BYTES = 256 * 1024 * 1024
 def section(message: Mapping[str, Any], key: str, kind: type, what: str) -> Any:
     """A member of an object; raises `LoadError` in upstream's words."""
     if key not in message:
-        raise LoadError(f"{what}: key '{key}' not found, object contains only {shown_list(message)}")
+        raise LoadError(
+            f"{what}: key '{key}' not found, object contains only {shown_list(message)}"
+        )
     value = message[key]
     if not isinstance(value, kind):
         name = "Int" if kind is int else kind.__name__
