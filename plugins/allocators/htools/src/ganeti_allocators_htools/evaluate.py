@@ -443,8 +443,8 @@ class _Mirrored:
 
     def _online(self, nodes: Ints) -> Floats:
         """(R, 1) 1 for rows whose node counts in the score."""
-        online: Floats = (~self.of.state.static.offline[nodes] * self.real)[:, None] * 1.0
-        return online
+        online = ~self.of.state.static.offline[nodes] & self.real
+        return online[:, None].astype(np.float64)
 
     def _raised(self, reserve: Floats) -> Floats:
         raised: Floats = np.maximum(self.of.state.rmem[self.cols], reserve)
@@ -529,12 +529,13 @@ class _Mirrored:
         of = self.of
         hard, strict = of.disk_stays[0][nodes], of.disk_stays[1][nodes]
         if not self.real.all():
-            hard, strict = hard | ~self.real, strict | ~self.real & of.disk_stays_planned[nodes]
+            hard, strict = hard | ~self.real, strict | (~self.real & of.disk_stays_planned[nodes])
         exclusive = of.state.static.cluster.nodes.exclusive[nodes]
         if exclusive.any():
             unknown = exclusive & (of.sp[self.rows] == UNKNOWN)
             hard, strict = hard & ~unknown, strict & ~unknown
-        return np.where(forced, hard, strict)
+        stays: Bools = np.where(forced, hard, strict)
+        return stays
 
     def _takes_primary(self) -> Bools:
         """(R) the secondary can become the primary."""
@@ -549,7 +550,8 @@ class _Mirrored:
         strict &= of.v[rows] < of.strict_caps["v"][s]
         if of.tags.any():
             strict &= ~((of.state.ptags[s] > 0) & of.has_tags[rows]).any(axis=1)
-        return ok & (strict | self.forced) & self._disk_stays(s, self.forced)
+        takes: Bools = ok & (strict | self.forced) & self._disk_stays(s, self.forced)
+        return takes
 
     def _fits_planned(self, nodes: Ints) -> Bools:
         """(R) memory for the secondary once the primary has left, forthcoming instances counted."""
@@ -583,4 +585,5 @@ class _Mirrored:
         strict = ~self.real | ((self.sm < umem) & (before | ~after))
         strict &= self._fits_planned(p)
         disk = self._disk_stays(p, self.forced) | self.off_p
-        return self.takes_primary & (strict | self.forced) & disk & self._migratable(p, s)
+        ok: Bools = self.takes_primary & (strict | self.forced) & disk & self._migratable(p, s)
+        return ok
