@@ -59,9 +59,12 @@ def tally(codes: Codes) -> Counter[str]:
 
 def last_smallest(scores: Floats) -> Iterator[int]:
     """Indices by rising score, the last of equals first; NaN counts as smallest."""
-    order = np.argsort(np.where(np.isnan(scores), -np.inf, scores)[::-1], kind="stable")
+    known = np.where(np.isnan(scores), -np.inf, scores)[::-1]
     count = len(scores)
-    return (count - 1 - index for index in order.tolist())
+    # the first one mostly suffices, and all of them need sorting
+    yield count - 1 - int(np.argmin(known))
+    order = np.argsort(known, kind="stable").tolist()
+    yield from (count - 1 - index for index in order[1:])
 
 
 def weighted(values: dict[str, Any]) -> Floats:
@@ -147,18 +150,13 @@ class Scorer:
         count = np.float64(len(self.online))
         total = sequential_sum(self.base)
         for row, name in enumerate(STDDEV):
-            deviation = self.values[name]
             start = (total[row], _variance(self.base[row]))
             middle = _updated(count, *start, old[row], first[row])
+            if row != RMEM_METRIC and np.array_equal(old[row], second[row]):
+                values[name] = np.sqrt(middle[1])[:, None]
+                continue
             sums, variance = (np.asarray(part)[:, None] for part in middle)
             new = reserved if row == RMEM_METRIC else second[row]
-            if (
-                row != RMEM_METRIC
-                and np.array_equal(old[row], first[row])
-                and np.array_equal(old[row], second[row])
-            ):
-                values[name] = deviation
-                continue
             values[name] = np.sqrt(_updated(count, sums, variance, old[row], new)[1])
         return np.broadcast_to(weighted(values), rmem.shape)
 
@@ -209,13 +207,17 @@ Check = Callable[[Place], bool]
 
 
 def _choose(
-    outcome: Outcome, places: Sequence[Place], scores: Floats, check: Check | None
+    outcome: Outcome, places: Sequence[Ints], scores: Floats, check: Check | None
 ) -> Outcome:
-    """Fill in the best place that passes ``check``; those before it count as N+1 failures."""
-    outcome.successes = len(places)
+    """Fill in the best place that passes ``check``; those before it count as N+1 failures.
+
+    ``places`` has an array of primaries and, for pairs, one of secondaries.
+    """
+    outcome.successes = len(scores)
     for index in last_smallest(scores):
-        if check is None or check(places[index]):
-            outcome.best = Placement(places[index], float(scores[index]))
+        place = tuple(int(nodes[index]) for nodes in places)
+        if check is None or check(place):
+            outcome.best = Placement(place, float(scores[index]))
             break
         outcome.failures["FailN1"] += 1
         outcome.successes -= 1
@@ -247,10 +249,8 @@ def allocate(
         if not len(good):
             return outcome
         scorer = scorer or Scorer(state)
-        places: list[Place] = [(node,) for node in good.tolist()]
-        return _choose(
-            outcome, places, scorer.single(request, good, as_primary(state, request)), check
-        )
+        scores = scorer.single(request, good, as_primary(state, request))
+        return _choose(outcome, [good], scores, check)
     group = state.static.cluster.nodes.group[nodes]
     partner = (group[:, None] == group[None, :]) & ~np.eye(len(nodes), dtype=bool)
     # [primary, secondary]
@@ -268,8 +268,4 @@ def allocate(
     scorer = scorer or Scorer(state)
     first_q, second_q = as_primary(state, request), as_secondary(state, request)
     scores = scorer.pairs(request, nodes, first_q, second_q, rmem)[rows, columns]
-    pairs: list[Place] = [
-        (int(primary), int(secondary))
-        for primary, secondary in zip(nodes[rows], nodes[columns], strict=True)
-    ]
-    return _choose(outcome, pairs, scores, check)
+    return _choose(outcome, [nodes[rows], nodes[columns]], scores, check)
