@@ -43,6 +43,8 @@ class Grower:
         self.nodes = nodes
         self.checked = checked
         self.limit = limit
+        self.latest: Site
+        """The site the last check was made on."""
 
     def standard(self, start: State, request: Request) -> Growth:
         """As many instances of this size as fit."""
@@ -59,19 +61,22 @@ class Grower:
             if not spare:
                 outcome = self.attempt(site, request, None)
                 if outcome.best is None:
-                    return Growth(state, tuple(placed), outcome)
-                number = len(state.static.cluster.instances)
-                state = with_instances(state, [request] * batch)
+                    return Growth(site.state, tuple(placed), outcome)
+                number = len(site.state.static.cluster.instances)
+                state = with_instances(site.state, [request] * batch)
                 site = Site.of(state)
                 spare, batch = batch, min(batch * 4, 1024)
             outcome = self.attempt(site, request, number)
             if outcome.best is None:
-                return Growth(state, tuple(placed), outcome)
+                return Growth(site.state, tuple(placed), outcome)
             where = outcome.best.nodes
-            site.place(number, where)
+            if self.checked:
+                site = self.latest  # the check has placed it already
+            else:
+                site.place(number, where)
             placed.append((replace(request, name=f"new-{len(placed)}"), where))
             number, spare = number + 1, spare - 1
-        return Growth(state, tuple(placed), outcome)
+        return Growth(site.state, tuple(placed), outcome)
 
     def attempt(self, site: Site, request: Request, number: int | None) -> Outcome:
         """One allocation. With the ``number`` of the request among the instances only places that
@@ -79,7 +84,7 @@ class Grower:
         if not self.checked:
             return allocate(site.state, request, self.nodes)
         refused = None
-        if request.template != "drbd":
+        if request.template != "drbd" and number is None:
             refused = site.refuses(Sizes.of([request]), self.nodes)[0]
 
         def check(nodes: tuple[int, ...]) -> bool:
@@ -87,6 +92,7 @@ class Grower:
                 return True
             trial = site.copy()
             trial.place(number, nodes)
+            self.latest = trial
             return trial.redundant()
 
         return allocate(site.state, request, self.nodes, check=check, refused=refused)

@@ -49,6 +49,7 @@ def build(specs: Sequence[str]) -> Cluster:
         for position, key in enumerate(("name", "tmem", "tdsk", "tcpu", "group", "spindles"))
     }
     zeros: Any = (0,) * len(rows)
-    nodes = Nodes(**columns, nmem=zeros, fmem=columns["tmem"], fdsk=columns["tdsk"], ncpu=zeros)
+    # ncpu keeps its default: a simulated node uses one CPU itself
+    nodes = Nodes(**columns, nmem=zeros, fmem=columns["tmem"], fdsk=columns["tdsk"])
     empty: dict[str, Any] = dict.fromkeys(("name", "mem", "dsk", "vcpus", "pnode"), ())
     return Cluster(tuple(groups), nodes, Instances(**empty))
