@@ -17,7 +17,7 @@ column per node. `State.copy` is cheap; `Static` is shared between copies. The r
 
 ``State.peers[s, p]`` is the memory node s must reserve should p fail; ``State.ptags[n, x]`` counts
 exclusion tag x among n's primaries; ``State.plist`` and ``slist`` are the nodes' instances, newest
-first. Facts are observed from upstream's release 3.0.
+first. The rules are those of upstream's release 3.0, checked against its programs' output.
 """
 
 from __future__ import annotations
