@@ -37,7 +37,7 @@ class Growth:
 
 
 class Grower:
-    """Allocates on a fixed set of nodes; ``limit`` caps the number of instances (negative: none)."""
+    """Allocates on a fixed set of nodes; ``limit`` caps the instances (negative: no cap)."""
 
     def __init__(self, nodes: Ints, *, checked: bool, limit: int = -1) -> None:
         self.nodes = nodes

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .limits import Request
-from .model import NO_NODE, STATUSES, TEMPLATES, Cluster, Instances
+from .model import NO_NODE, STATUSES, TEMPLATES, Instances
 from .state import ROW, State, Static, build_static, location_scores
 
 _PER_INSTANCE = (

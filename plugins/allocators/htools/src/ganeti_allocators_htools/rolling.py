@@ -1,14 +1,14 @@
 """Rolling maintenance: sets of nodes that may be down at once, and where their guests go meanwhile.
 
 `colouring` gives sets that no mirrored instance has both its nodes in. This module splits each set
-so that guests without a mirror (and, on request, secondaries) find room outside it. As in upstream's
+so that guests without a mirror (and, on request, secondaries) find room outside it. As in
 hroller (release 3.0) guests take the first node of their group with room, only hard limits count,
 and every set starts from the cluster as it is now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
