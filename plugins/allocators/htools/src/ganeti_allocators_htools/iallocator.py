@@ -18,10 +18,10 @@ from .allocation import Outcome, Placement, allocate, tally
 from .capacity import Site
 from .errors import LoadError
 from .evacuation import instance_request
-from .limits import FAILURES, Request, Sizes, exclusion_numbers, primary_codes
+from .limits import FAILURES, Request, Sizes, exclusion_numbers, primary_codes, secondary_codes
 from .loaders.ialloc import section
 from .loaders.text import choice
-from .model import MIRROR, NO_NODE, TEMPLATES, Ints, ISpec
+from .model import MIRROR, NO_NODE, TEMPLATES, Cluster, Floats, Ints, ISpec
 from .moves import (
     ALLOWED,
     CPU_RATIO,
@@ -38,7 +38,7 @@ from .moves import (
 )
 from .numbers import fixed
 from .placing import place, with_instances
-from .state import State
+from .state import ROW, State, Static
 
 #: What upstream calls the objections in `moves.REASONS`.
 _FAILURE_OF = {
@@ -127,19 +127,20 @@ def describe(outcome: Outcome, state: State, cost: str | None = None) -> str:
     )
 
 
-def _fitting(state: State, node: int, spec: ISpec) -> int:
-    """How many instances of a size fit on a node by memory, disk, CPUs and spindles."""
-    static = state.static
-    nodes = static.cluster.nodes
-    limit = float(static.hi_cpu[node] * nodes.tcpu[node])
-    amounts = [
-        (float(state.umem[node]), spec.mem),
-        (float(state.fdsk[node]), spec.disk),
-        (limit - float(state.ucpu[node]), spec.cpu),
-    ]
-    if nodes.exclusive[node]:
-        amounts.append((float(state.fsp[node]), spec.spindle_use))
-    return max(0, min(int(have // need) for have, need in amounts if need > 0))
+def _fitting(static: Static, node: int, column: Floats, spec: ISpec) -> int:
+    """How many instances of a size fit on a node by memory, disk, CPUs and spindles.
+
+    ``column`` has the node's quantities (`State.q`). As upstream: free spindles of exclusive
+    storage are not looked at.
+    """
+    have = {name: float(column[ROW[name]]) for name in ("umem", "rmem", "fdsk", "ucpu", "isp")}
+    amounts = (
+        (have["umem"] - have["rmem"], spec.mem),
+        (have["fdsk"], spec.disk),
+        (float(static.hi_cpu[node] * static.cluster.nodes.tcpu[node]) - have["ucpu"], spec.cpu),
+        (float(static.hi_spindles[node]) - have["isp"], spec.spindle_use),
+    )
+    return max(0, min(int(free // need) for free, need in amounts if need > 0))
 
 
 @dataclass(frozen=True)
@@ -198,38 +199,59 @@ class Placer:
 
     def attempt_dedicated(self, nodes: Ints) -> tuple[Outcome, str]:
         """The place that costs the fewest later allocations, and that cost as text."""
-        if not len(nodes):
-            raise Refused("No online nodes")
-        force = self.rules.ignore_soft_errors
-        codes = primary_codes(self.state, Sizes.of([self.request]), force=force)[0, nodes]
+        mirrored = self.request.template == "drbd"
+        if len(nodes) < 1 + mirrored:
+            raise Refused("Not enough online nodes" if mirrored else "No online nodes")
+        state, request, force = self.state, self.request, self.rules.ignore_soft_errors
+        codes = primary_codes(state, Sizes.of([request]), force=force)[0, nodes]
+        places: list[tuple[int, ...]] = [(node,) for node in nodes.tolist()]
+        if mirrored:
+            needed = request.mem if request.uses_sec_mem else 0
+            rmem = np.maximum(state.rmem[None, :], state.peers[:, nodes].T + needed)
+            second = secondary_codes(state, request, rmem, force=force)[:, nodes]
+            rows, columns = np.nonzero(~np.eye(len(nodes), dtype=bool))
+            codes = np.where(codes[:, None] > 0, codes[:, None], second)[rows, columns]
+            places = list(zip(nodes[rows].tolist(), nodes[columns].tolist(), strict=True))
         outcome = Outcome(failures=tally(codes))
-        good = nodes[codes == 0].tolist()
+        good = [place for place, code in zip(places, codes.tolist(), strict=True) if not code]
         outcome.successes = len(good)
-        best: tuple[tuple[list[int], int], int] | None = None
-        for node in good:
-            cost = self._lost(node)
-            if best is None or cost < best[0]:
-                best = (cost, node)
-        if best is None:
+        if not good:
             return outcome, ""
-        outcome.best = Placement((best[1],), 0.0)
-        (lost, left), _ = best
+        costs = [self._lost(place) for place in good]
+        cheapest = min(costs)
+        # the last of equals wins
+        index = len(costs) - 1 - costs[::-1].index(cheapest)
+        outcome.best = Placement(good[index], 0.0)
+        lost, left = cheapest
         return outcome, f"([{','.join(map(str, lost))}],{left})"
 
-    def _lost(self, node: int) -> tuple[list[int], int]:
-        """Later allocations of each policy range's minimum that this one costs on a node."""
-        state = self.state
-        cluster = state.static.cluster
-        policy = cluster.groups[int(cluster.nodes.group[node])].policy
-        after = state.copy()
-        place(after, self.number, (node,))
+    def _lost(self, nodes: tuple[int, ...]) -> tuple[list[int], int]:
+        """Later allocations of each policy range's minimum that this place costs its nodes, and
+        the disk left on them."""
+        state, static, inst = self.state, self.state.static, self.number
+        cluster = static.cluster
+        policy = cluster.groups[int(cluster.nodes.group[nodes[0]])].policy
+        after = []
+        for node, table in zip(nodes, (static.as_primary, static.as_secondary), strict=False):
+            column = state.q[:, node] + table[:, inst] * static.usable[:, node]
+            if table is static.as_secondary:
+                reserved = state.peers[node, nodes[0]] + static.sec_mem[inst]
+                column[ROW["rmem"]] = max(column[ROW["rmem"]], reserved)
+            after.append(column)
         ranges = sorted(
             (bound.min for bound in policy.minmax),
             key=lambda spec: (spec.mem, spec.disk, spec.cpu),
             reverse=True,
         )
-        lost = [_fitting(state, node, spec) - _fitting(after, node, spec) for spec in ranges]
-        return lost, int(after.fdsk[node])
+        lost = [
+            sum(
+                _fitting(static, node, state.q[:, node], spec)
+                - _fitting(static, node, column, spec)
+                for node, column in zip(nodes, after, strict=True)
+            )
+            for spec in ranges
+        ]
+        return lost, int(sum(column[ROW["fdsk"]] for column in after))
 
     def best_group(self, names: Sequence[str] | None, allowed: set[int] | None = None) -> Found:
         """The place in the best group; raises `Refused`."""
@@ -237,7 +259,7 @@ class Placer:
         messages: list[str] = []
         unconnected: list[str] = []
         found: list[tuple[int, Any, int, Outcome]] = []
-        dedicated = self.request.template != "drbd" and self.dedicated()
+        dedicated = allowed is None and self.dedicated()
         for number, group in enumerate(cluster.groups):
             if allowed is not None and number not in allowed:
                 continue
@@ -359,10 +381,18 @@ class Mover:
         self.state = state.copy()
         self.force = rules.ignore_soft_errors
 
+    def _refusals(self, kind: str, inst: int, targets: Ints) -> Ints:
+        """As `moves.refusals`; here a primary without memory left cannot get a new secondary."""
+        insts = np.full(len(targets), inst)
+        codes: Ints = refusals(self.state, kind, insts, targets, force=self.force).copy()
+        if kind == "r" and self.state.umem[self.state.pnode[inst]] <= 0:
+            codes[codes == ALLOWED] = MEMORY
+        return codes
+
     def _best(self, kind: str, inst: int, targets: Ints, group: int) -> int:
         """The target with the best score of the group, the first of equals; raises `Refused`."""
         insts = np.full(len(targets), inst)
-        codes = refusals(self.state, kind, insts, targets, force=self.force)
+        codes = self._refusals(kind, inst, targets)
         good = targets[codes == ALLOWED]
         if not len(good):
             names = _names(self.state, targets.tolist())
@@ -392,20 +422,22 @@ class Mover:
         best: tuple[float, State, int, int] | None = None
         start = self.state
         members = start.static.cluster.nodes.group == group
+        reason = "no nodes available"
+        nowhere = np.array([NO_NODE])
         for primary in targets.tolist():
-            trial = start.copy()
-            first = np.array([primary])
-            one = np.array([inst])
-            if refusals(trial, "r", one, first, force=self.force)[0] != ALLOWED:
-                continue
-            trial.relocate(inst, "r", primary)
-            if refusals(trial, "f", one, np.array([NO_NODE]), force=self.force)[0] != ALLOWED:
-                continue
-            trial.relocate(inst, "f")
             others = targets[targets != primary]
-            codes = refusals(trial, "r", np.full(len(others), inst), others, force=self.force)
-            good = others[codes == ALLOWED]
-            if not len(good):
+            if not len(others):
+                continue
+            self.state = start.copy()
+            trial = self.state
+            try:
+                self._step("r", inst, np.array([primary]), "Changing secondary to new primary")
+                trial.relocate(inst, "r", primary)
+                self._step("f", inst, nowhere, "Failing over to new primary")
+                trial.relocate(inst, "f")
+                good = self._step("r", inst, others, "Changing secondary to final secondary")
+            except Refused as err:
+                reason = f"Allocation failed: {err}"
                 continue
             scores = ExactScorer(trial, members=members).scores("r", np.full(len(good), inst), good)
             index = int(np.argmin(scores))
@@ -413,10 +445,19 @@ class Mover:
                 final = trial.copy()
                 final.relocate(inst, "r", int(good[index]))
                 best = (float(scores[index]), final, primary, int(good[index]))
+        self.state = start
         if best is None:
-            raise Refused("Can't find any good node: ")
+            raise Refused(f"Can't find any good nodes for relocation: {reason}")
         self.state = best[1]
         return best[2], best[3]
+
+    def _step(self, kind: str, inst: int, targets: Ints, what: str) -> Ints:
+        """Those of ``targets`` that allow this step; raises `Refused` where none does."""
+        codes = self._refusals(kind, inst, targets)
+        good: Ints = targets[codes == ALLOWED]
+        if not len(good):
+            raise Refused(f"{what}: {_FAILURE_OF[int(codes[-1])]}")
+        return good
 
     def evacuate(self, inst: int, mode: str, targets: Ints, group: int) -> list[dict[str, Any]]:
         """Free an instance's nodes; the opcodes for it. Raises `Refused`."""
@@ -437,7 +478,8 @@ class Mover:
             self.fail_over(inst)
             return [_migrate(name)]
         if mode == "secondary-only":
-            target = self.to_best("r", inst, targets, group)
+            others = targets[targets != self.state.pnode[inst]]
+            target = self.to_best("r", inst, others, group)
             return [_replace_secondary(name, cluster.nodes.name[target])]
         primary, secondary = self.change_both(inst, targets, group)
         return [
@@ -537,10 +579,22 @@ def _relocate(request: Mapping[str, Any], state: State, rules: Rules) -> tuple[s
     group = int(nodes.group[state.pnode[inst]])
     mover = Mover(state, rules)
     closed = nodes.offline.copy()
-    closed[current] = True
+    closed[[current, int(state.pnode[inst])]] = True
     targets = np.flatnonzero((nodes.group == group) & ~closed)
     target = mover.to_best("r" if mirror == "internal" else "fa", inst, targets, group)
     return "success", _names(state, [target]), mover.state
+
+
+def _as_request(cluster: Cluster, inst: int) -> Request:
+    """An existing instance as a request, its state and tags included."""
+    insts = cluster.instances
+    return replace(
+        instance_request(cluster, inst),
+        tags=insts.tags[inst],
+        runs=bool(insts.uses_memory[inst]),
+        online=bool(insts.online[inst]),
+        uses_sec_mem=bool(insts.uses_sec_mem[inst]),
+    )
 
 
 def _change_group(request: Mapping[str, Any], state: State, rules: Rules) -> tuple[str, Any, State]:
@@ -559,7 +613,7 @@ def _change_group(request: Mapping[str, Any], state: State, rules: Rules) -> tup
     def move(inst: int) -> list[dict[str, Any]]:
         if not allowed:
             raise Refused("no groups for evacuation: every allowed group is one of the sources")
-        placer = Placer(mover.state, instance_request(cluster, inst), rules)
+        placer = Placer(mover.state, _as_request(cluster, inst), rules)
         found = placer.best_group(None, allowed)
         nodes = cluster.nodes
         where = np.flatnonzero((nodes.group == found.group) & ~nodes.offline)
@@ -577,8 +631,6 @@ def _allocate_secondary(
     nodes = state.static.cluster.nodes
     primary = int(state.pnode[inst])
     group = int(nodes.group[primary])
-    from .limits import secondary_codes
-
     rmem = np.maximum(state.rmem, state.peers[:, primary] + wanted.mem)
     codes = secondary_codes(state, wanted, rmem, force=rules.ignore_soft_errors)
     targets = (nodes.group == group) & ~nodes.offline

@@ -490,4 +490,7 @@ def build_state(static: Static) -> State:
     if static.located:
         scores = location_scores(static, np.arange(len(insts)), pnode, snode)
         q[ROW["lscore"]] = np.bincount(pnode, weights=scores, minlength=count)
-    return State(static, q, peers, ptags, pnode, snode, plist, slist)
+    # as upstream: judged by what was reported free, even where more is in use than that leaves
+    free = np.where(static.xmem < 0, nodes.fmem, q[ROW["umem"]])
+    fails_n1 = free < q[ROW["rmem"]]
+    return State(static, q, peers, ptags, pnode, snode, plist, slist, fails_n1)
