@@ -1,0 +1,231 @@
+"""How many more instances fit: the same size over and over, or shrinking from the largest.
+
+Every step is `allocation.allocate` on the state the last one left. The tiered form makes the size
+smaller in the resource that failed most, one unit at a time, and jumps where single units lead
+nowhere; both as upstream's hspace (release 3.0) does it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from .allocation import Outcome, allocate
+from .capacity import Site
+from .limits import CODE, FAILURES, Request, Sizes, primary_codes
+from .model import Bools, Ints
+from .placing import with_instances
+from .state import State
+
+#: Smallest change of a size: memory and disk in MiB.
+UNIT = {"FailMem": 64, "FailDisk": 256, "FailCPU": 1, "FailSpindles": 1}
+
+
+@dataclass(frozen=True)
+class Growth:
+    """A state with what was allocated to get there, in order, and why it went no further."""
+
+    state: State
+    placed: tuple[tuple[Request, tuple[int, ...]], ...] = ()
+    outcome: Outcome = field(default_factory=Outcome)
+    skipped: bool = False
+    """Nothing was tried."""
+
+
+class Grower:
+    """Allocates on a fixed set of nodes; ``limit`` caps the instances (negative: no cap)."""
+
+    def __init__(self, nodes: Ints, *, checked: bool, limit: int = -1) -> None:
+        self.nodes = nodes
+        self.checked = checked
+        self.limit = limit
+        self.latest: Site
+        """The site the last check was made on."""
+
+    def standard(self, start: State, request: Request) -> Growth:
+        """As many instances of this size as fit."""
+        return self.fill(Growth(start), Site.of(start), request, self.limit)
+
+    def fill(self, start: Growth, site: Site, request: Request, limit: int) -> Growth:
+        """As many of one size as fit; ``site`` is that of the start and is not changed."""
+        placed = list(start.placed)
+        state = start.state
+        number = spare = 0
+        batch = 1
+        outcome = Outcome()
+        while limit < 0 or len(placed) - len(start.placed) < limit:
+            if not spare:
+                outcome = self.attempt(site, request, None)
+                if outcome.best is None:
+                    return Growth(site.state, tuple(placed), outcome)
+                number = len(site.state.static.cluster.instances)
+                state = with_instances(site.state, [request] * batch)
+                site = Site.of(state)
+                spare, batch = batch, min(batch * 4, 1024)
+            outcome = self.attempt(site, request, number)
+            if outcome.best is None:
+                return Growth(site.state, tuple(placed), outcome)
+            where = outcome.best.nodes
+            if self.checked:
+                site = self.latest  # the check has placed it already
+            else:
+                site.place(number, where)
+            placed.append((replace(request, name=f"new-{len(placed)}"), where))
+            number, spare = number + 1, spare - 1
+        return Growth(site.state, tuple(placed), outcome)
+
+    def attempt(self, site: Site, request: Request, number: int | None) -> Outcome:
+        """One allocation. With the ``number`` of the request among the instances only places that
+        keep the site redundant are good; without it some of these may be among the good ones."""
+        if not self.checked:
+            return allocate(site.state, request, self.nodes)
+        refused = None
+        if request.template != "drbd" and number is None:
+            refused = site.refuses(Sizes.of([request]), self.nodes)[0]
+
+        def check(nodes: tuple[int, ...]) -> bool:
+            if number is None:
+                return True
+            trial = site.copy()
+            trial.place(number, nodes)
+            self.latest = trial
+            return trial.redundant()
+
+        return allocate(site.state, request, self.nodes, check=check, refused=refused)
+
+    def tiered(self, start: State, request: Request) -> Growth:
+        """As many as fit of ever smaller sizes."""
+        with _deep_recursion():
+            return _Tiers(self).grow(Growth(start), request, self.limit)
+
+
+@contextmanager
+def _deep_recursion() -> Iterator[None]:
+    """Sizes shrink by a unit per level; a level is a plain Python frame."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, 200_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def shrink(request: Request, failure: str) -> Request | None:
+    """The request one unit smaller in what failed; None where there is no smaller one."""
+    unit = UNIT.get(failure)
+    if unit is None:
+        return None
+    if failure == "FailMem" and request.mem - unit >= unit:
+        return replace(request, mem=request.mem - unit)
+    if failure == "FailCPU" and request.vcpus - unit >= unit:
+        return replace(request, vcpus=request.vcpus - unit)
+    if failure == "FailDisk" and request.dsk - unit >= unit:
+        return _with_disk(request, request.dsk - unit)
+    if failure == "FailSpindles":
+        return _fewer_spindles(request)
+    return None
+
+
+def _with_disk(request: Request, size: int) -> Request:
+    return replace(request, dsk=size, disks=tuple(d - (request.dsk - size) for d in request.disks))
+
+
+def _fewer_spindles(request: Request) -> Request | None:
+    fewer = tuple(None if count is None else count - 1 for count in request.disk_spindles)
+    if not fewer or any(count is not None and count < 1 for count in fewer):
+        return None
+    return replace(request, disk_spindles=fewer)
+
+
+class _Tiers:
+    """The search for the next smaller size that leads on; remembers what was tried on a state."""
+
+    def __init__(self, grower: Grower) -> None:
+        self.grower = grower
+        self.tried: dict[tuple[int, Request], Outcome] = {}
+        self.sites: dict[int, Site] = {}
+
+    def grow(self, start: Growth, request: Request, limit: int) -> Growth:
+        here = self.grower.fill(start, self._site(start), request, limit)
+        if limit >= 0:
+            if limit <= len(here.placed):
+                return here
+            limit -= len(here.placed)
+        order = sorted(
+            FAILURES, key=lambda name: (here.outcome.failures[name], FAILURES.index(name))
+        )
+        smaller = shrink(request, order[-1])
+        if smaller is not None:
+            further = self.grow(here, smaller, limit)
+            if len(further.placed) > len(here.placed):
+                return further
+        for failure in reversed(order):
+            jump = self._suffices(here, request, failure)
+            if jump is not None:
+                return self.grow(here, jump, limit)
+        return here
+
+    def _suffices(self, here: Growth, request: Request, failure: str) -> Request | None:
+        """The largest size, shrunk in one resource, for which there is a place."""
+        if failure not in UNIT or not here.outcome.failures[failure]:
+            return None
+        for block in _blocks(request, failure):
+            open_to, failed = self._look(here, block, failure)
+            for index in np.flatnonzero(open_to | ~failed).tolist():
+                if not open_to[index]:
+                    return None
+                outcome = self._outcome(here, block[index])
+                if outcome.best is not None:
+                    return block[index]
+                if not outcome.failures[failure]:
+                    return None
+        return None
+
+    def _look(self, here: Growth, block: list[Request], failure: str) -> tuple[Bools, Bools]:
+        """Per size whether a node may be open to it, and whether one refuses for ``failure``."""
+        nodes = self.grower.nodes
+        sizes = Sizes.of(block)
+        drbd = block[0].template == "drbd"
+        if drbd:
+            group = here.state.static.cluster.nodes.group[nodes]
+            nodes = nodes[np.bincount(group)[group] > 1]
+        codes = primary_codes(here.state, sizes)[:, nodes]
+        open_to = codes == 0
+        if self.grower.checked and not drbd and open_to.any():
+            open_to &= ~self._site(here).refuses(sizes, nodes)
+        return open_to.any(axis=1), (codes == CODE[failure]).any(axis=1)
+
+    def _site(self, here: Growth) -> Site:
+        count = len(here.placed)
+        if count not in self.sites:
+            self.sites = {count: Site.of(here.state)}
+        return self.sites[count]
+
+    def _outcome(self, here: Growth, request: Request) -> Outcome:
+        key = (len(here.placed), request)
+        if key not in self.tried:
+            site = self._site(here)
+            outcome = self.grower.attempt(site, request, None)
+            if outcome.best is not None and self.grower.checked:
+                number = len(here.state.static.cluster.instances)
+                site = Site.of(with_instances(here.state, [request]))
+                outcome = self.grower.attempt(site, request, number)
+            self.tried[key] = outcome
+        return self.tried[key]
+
+
+def _blocks(request: Request, failure: str) -> Iterator[list[Request]]:
+    """The request and its shrunk forms, in blocks of growing length."""
+    size: Request | None = request
+    length = 64
+    while size is not None:
+        block: list[Request] = []
+        while size is not None and len(block) < length:
+            block.append(size)
+            size = shrink(size, failure)
+        yield block
+        length = min(length * 4, 512)

@@ -1,0 +1,1 @@
+"""The programs: one module each with ``run(options) -> exit code``, printing as it goes."""

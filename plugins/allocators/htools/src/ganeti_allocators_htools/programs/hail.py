@@ -1,0 +1,48 @@
+"""hail: the IAllocator program. Reads a request, prints the response."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from ..errors import HtoolsError, LoadError, UsageError
+from ..iallocator import Rules, answer
+from ..loaders import ialloc, text
+from ..options import Options
+from ..prepare import make_state, prepare, read_source
+from .hbal import save, saved_text, show_state
+
+
+def run(options: Options) -> int:
+    if not options.arguments:
+        raise UsageError("Error: This program needs an input file.")
+    if len(options.arguments) > 1:
+        raise UsageError("Error: Only one argument is accepted (the input file)")
+    path = options.arguments[0]
+    try:
+        message = ialloc.read_message(path)
+        if options.text_data is not None or options.simulate:
+            cluster = read_source(options)
+        else:
+            cluster = ialloc.parse(message, options.static_kvm_node_memory)
+        loaded = prepare(cluster, options)
+        state = make_state(loaded.cluster, loaded.rules, options)
+        if loaded.warnings and options.verbose > 1:
+            sys.stderr.write("".join(f"  - {line}\n" for line in loaded.warnings))
+        restrict = options.restrict_allocation_to
+        rules = Rules(
+            options.capacity_checks,
+            options.ignore_soft_errors,
+            None if restrict is None else tuple(restrict),
+        )
+        save(saved_text(state), options, "pre-ialloc", "before iallocator run")
+        show_state(state, options, "Initial")
+        result = answer(message["request"], state, rules)
+    except OSError as err:
+        raise HtoolsError(text.open_error(path, err)) from err
+    except LoadError as err:
+        raise UsageError(f"Error: {err}") from err
+    show_state(result.state, options, "Final")
+    shown = json.dumps(result.response, separators=(",", ":"), ensure_ascii=False)
+    sys.stdout.write(f"{shown}\n")
+    return 0

@@ -1,0 +1,31 @@
+"""Our programs and Debian's say the same on generated clusters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cases import OPTIONS, SEEDS, known, prepare
+from peer import Outcome, require_peer, run_ours, run_peer
+
+BATCH = 30
+SAMPLE = 75  # one case in so many runs our installed program rather than its function
+
+
+def _visible(outcome: Outcome) -> tuple[int, str]:
+    return outcome.code, outcome.stdout
+
+
+@pytest.mark.parametrize("start", range(0, SEEDS, BATCH))
+@pytest.mark.parametrize("program", sorted(OPTIONS))
+def test_same_output_and_exit_code(program: str, start: int, tmp_path: Path) -> None:
+    require_peer()
+    different = set()
+    for seed in range(start, start + BATCH):
+        arguments = prepare(program, seed, tmp_path)
+        peer = run_peer(program, arguments, tmp_path)
+        ours = run_ours(program, arguments, tmp_path, as_process=seed % SAMPLE == 0)
+        if _visible(ours) != _visible(peer):
+            different.add(seed)
+    expected = {seed for seed in known(program) if start <= seed < start + BATCH}
+    assert different == expected
