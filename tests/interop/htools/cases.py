@@ -11,8 +11,8 @@ import json
 import random
 from pathlib import Path
 
-import ialloc_requests
-from clusters import generate
+from tests.interop.htools import ialloc_requests
+from tests.interop.htools.clusters import generate
 
 SEEDS = 300
 

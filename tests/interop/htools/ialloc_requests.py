@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from clusters import ALL_TEMPLATES, Cluster
+from tests.interop.htools.clusters import ALL_TEMPLATES, Cluster
 
 Record = dict[str, Any]
 

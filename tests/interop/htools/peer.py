@@ -53,7 +53,7 @@ def run_peer(program: str, arguments: Sequence[str], directory: Path, stdin: str
 
 @contextlib.contextmanager
 def _inside(directory: Path) -> Iterator[None]:
-    before = os.getcwd()
+    before = Path.cwd()
     os.chdir(directory)
     try:
         yield

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from clusters import Cluster, clusters
 from ganeti_allocators_htools.allocation import Outcome, allocate
 from ganeti_allocators_htools.capacity import Site
 from ganeti_allocators_htools.evacuation import guest_kinds, survives
@@ -20,7 +19,9 @@ from ganeti_allocators_htools.score import score
 from ganeti_allocators_htools.state import State, build_state, build_static
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ialloc_requests import allocate as any_request
+
+from tests.interop.htools.clusters import Cluster, clusters
+from tests.interop.htools.ialloc_requests import allocate as any_request
 
 SETTINGS = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cases import OPTIONS, SEEDS, known, prepare
-from peer import Outcome, require_peer, run_ours, run_peer
+
+from tests.interop.htools.cases import OPTIONS, SEEDS, known, prepare
+from tests.interop.htools.peer import Outcome, require_peer, run_ours, run_peer
 
 BATCH = 30
 SAMPLE = 75  # one case in so many runs our installed program rather than its function

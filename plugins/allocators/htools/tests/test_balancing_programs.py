@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from balancing_clusters import random_text
-
 from ganeti_allocators_htools import main, options
 from ganeti_allocators_htools.commands import job_sets
 from ganeti_allocators_htools.loaders import text

@@ -7,9 +7,6 @@ import math
 import numpy as np
 import pytest
 from balancing_clusters import random_state
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from ganeti_allocators_htools import search as search_module
 from ganeti_allocators_htools.evaluate import Evaluator
 from ganeti_allocators_htools.loaders import text
@@ -17,6 +14,8 @@ from ganeti_allocators_htools.moves import ALLOWED, ORDER, ExactScorer, Rules, r
 from ganeti_allocators_htools.score import lower_bound, score
 from ganeti_allocators_htools.search import Limits, Move, Search, balance
 from ganeti_allocators_htools.state import STEPS, State, build_state, build_static
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 SEEDS = st.integers(0, 10_000)
 

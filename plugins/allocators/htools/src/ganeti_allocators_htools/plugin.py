@@ -1,4 +1,4 @@
-"""`hail` as an Allocator plugin: the same decisions as the program, without a process of its own."""
+"""`hail` as an Allocator plugin: the program's decisions without a process of its own."""
 
 from __future__ import annotations
 
@@ -53,4 +53,5 @@ class Hail(Allocator):
             state = make_state(loaded.cluster, loaded.rules, settings)
             return dict(answer(request["request"], state).response)
         except (HtoolsError, KeyError) as error:
-            return {"success": False, "info": f"the request is not understood: {error}", "result": []}
+            text = f"the request is not understood: {error}"
+            return {"success": False, "info": text, "result": []}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .model import NO_NODE, Bools, Floats, Ints
-from .state import LOADS, ROW, State, Static
+from .state import ROW, State, Static
 
 
 class Metric(NamedTuple):

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import LoadError
-from ..model import Cluster
+from ganeti_allocators_htools.errors import LoadError
+from ganeti_allocators_htools.model import Cluster
+
 from .records import build
 from .text import shown_list
 

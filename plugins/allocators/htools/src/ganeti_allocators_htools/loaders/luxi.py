@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..errors import LoadError
-from ..luxi import Client, LuxiError, default_socket
-from ..model import Cluster
+from ganeti_allocators_htools.errors import LoadError
+from ganeti_allocators_htools.luxi import Client, LuxiError, default_socket
+from ganeti_allocators_htools.model import Cluster
+
 from .records import GROUP_FIELDS, INSTANCE_FIELDS, NODE_FIELDS, build
 
 

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import HtoolsError, UsageError
-from ..model import Cluster
-from ..options import Options
+from ganeti_allocators_htools.errors import HtoolsError, UsageError
+from ganeti_allocators_htools.model import Cluster
+from ganeti_allocators_htools.options import Options
+
 from .text import open_error
 
 PORT = 1815

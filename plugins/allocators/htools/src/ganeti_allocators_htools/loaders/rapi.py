@@ -7,8 +7,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import LoadError
-from ..model import Cluster
+from ganeti_allocators_htools.errors import LoadError
+from ganeti_allocators_htools.model import Cluster
+
 from .records import build
 from .text import open_error
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import LoadError
-from ..model import (
+from ganeti_allocators_htools.errors import LoadError
+from ganeti_allocators_htools.model import (
     ALLOC_POLICIES,
     NO_NODE,
     STATUSES,
@@ -24,6 +24,7 @@ from ..model import (
     MinMax,
     Nodes,
 )
+
 from .text import choice
 
 Record = Mapping[str, Any]

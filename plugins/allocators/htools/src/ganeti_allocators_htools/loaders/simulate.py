@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import LoadError, UsageError
-from ..model import ALLOC_POLICIES, Cluster, Group, Instances, Nodes
-from ..numbers import parse_int
-from ..options import parse_unit
+from ganeti_allocators_htools.errors import LoadError, UsageError
+from ganeti_allocators_htools.model import ALLOC_POLICIES, Cluster, Group, Instances, Nodes
+from ganeti_allocators_htools.numbers import parse_int
+from ganeti_allocators_htools.options import parse_unit
 
 _SHORT = {"p": "preferred", "a": "last_resort", "u": "unallocable"}
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import LoadError
-from ..model import (
+from ganeti_allocators_htools.errors import LoadError
+from ganeti_allocators_htools.model import (
     ALLOC_POLICIES,
     NO_NODE,
     STATUSES,
@@ -29,7 +29,7 @@ from ..model import (
     MinMax,
     Nodes,
 )
-from ..numbers import fixed, parse_float, parse_int, show_float
+from ganeti_allocators_htools.numbers import fixed, parse_float, parse_int, show_float
 
 #: Larger files are refused: no cluster comes near it.
 MAX_BYTES = 256 * 1024 * 1024

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 
-from ..errors import HtoolsError, LoadError, UsageError
-from ..iallocator import Rules, answer
-from ..loaders import ialloc, text
-from ..options import Options
-from ..prepare import make_state, prepare, read_source
+from ganeti_allocators_htools.errors import HtoolsError, LoadError, UsageError
+from ganeti_allocators_htools.iallocator import Rules, answer
+from ganeti_allocators_htools.loaders import ialloc, text
+from ganeti_allocators_htools.options import Options
+from ganeti_allocators_htools.prepare import make_state, prepare, read_source
+
 from .hbal import save, saved_text, show_state
 
 

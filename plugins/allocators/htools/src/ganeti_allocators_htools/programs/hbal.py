@@ -7,18 +7,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..commands import StepPrinter, command_lines, script, shown_commands
-from ..errors import HtoolsError, UsageError
-from ..loaders import text
-from ..model import Cluster
-from ..moves import Rules
-from ..numbers import fixed, general
-from ..options import Options
-from ..output import instance_list, metrics_table, node_list, policy_text
-from ..prepare import Loaded, load, make_state, select_group, set_offline
-from ..score import lower_bound, metric_values
-from ..search import Limits, Move, Search, balance
-from ..state import State
+from ganeti_allocators_htools.commands import StepPrinter, command_lines, script, shown_commands
+from ganeti_allocators_htools.errors import HtoolsError, UsageError
+from ganeti_allocators_htools.loaders import text
+from ganeti_allocators_htools.model import Cluster
+from ganeti_allocators_htools.moves import Rules
+from ganeti_allocators_htools.numbers import fixed, general
+from ganeti_allocators_htools.options import Options
+from ganeti_allocators_htools.output import instance_list, metrics_table, node_list, policy_text
+from ganeti_allocators_htools.prepare import Loaded, load, make_state, select_group, set_offline
+from ganeti_allocators_htools.score import lower_bound, metric_values
+from ganeti_allocators_htools.search import Limits, Move, Search, balance
+from ganeti_allocators_htools.state import State
+
 from .hinfo import bad_items, split_instances
 
 
@@ -142,7 +143,7 @@ def _report(
     search: Search, limits: Limits, before: State, moves: list[Move], options: Options
 ) -> None:
     """What goes beyond upstream: the explanation, the bound and the plan as JSON."""
-    from .. import report
+    from ganeti_allocators_htools import report
 
     if options.explain:
         sys.stdout.write(report.explain(search, limits, before))
@@ -163,8 +164,8 @@ def _execute(cluster: Cluster, moves: Sequence[Move], options: Options) -> bool:
     if options.luxi is None:
         sys.stderr.write("Error: hbal: Execution of commands possible only on LUXI\n\n")
         return False
-    from ..execute import balancing_jobs, execute
-    from ..luxi import master_socket
+    from ganeti_allocators_htools.execute import balancing_jobs, execute
+    from ganeti_allocators_htools.luxi import master_socket
 
     sys.stdout.flush()
     jobs = balancing_jobs(cluster, moves, options)
@@ -191,7 +192,7 @@ def _solve(search: Search, limits: Limits, options: Options) -> list[Move]:
         sys.stdout.write(f"{printer.line(number, move)}\n")
         moves.append(move)
         if progress:
-            from ..report import progress_line
+            from ganeti_allocators_htools.report import progress_line
 
             sys.stderr.write(progress_line(number, start, move.score, limits.min_score))
     if progress and moves:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..capacity import Site
-from ..numbers import fixed
-from ..options import Options
-from ..prepare import load, make_state, select_group, set_offline
-from ..score import lower_bound, score
-from ..search import Limits, Search, balance
-from ..state import State
+from ganeti_allocators_htools.capacity import Site
+from ganeti_allocators_htools.numbers import fixed
+from ganeti_allocators_htools.options import Options
+from ganeti_allocators_htools.prepare import load, make_state, select_group, set_offline
+from ganeti_allocators_htools.score import lower_bound, score
+from ganeti_allocators_htools.search import Limits, Search, balance
+from ganeti_allocators_htools.state import State
+
 from .hbal import rules_of
 
 #: Key in the machine-readable output and words for people, in order.

@@ -6,13 +6,19 @@ import sys
 
 import numpy as np
 
-from ..model import NO_NODE, Cluster
-from ..numbers import fixed
-from ..options import Options
-from ..output import instance_list, metrics_table, node_list, policy_text, table
-from ..prepare import load, make_state, set_offline
-from ..score import metric_values, score, weighted
-from ..state import State
+from ganeti_allocators_htools.model import NO_NODE, Cluster
+from ganeti_allocators_htools.numbers import fixed
+from ganeti_allocators_htools.options import Options
+from ganeti_allocators_htools.output import (
+    instance_list,
+    metrics_table,
+    node_list,
+    policy_text,
+    table,
+)
+from ganeti_allocators_htools.prepare import load, make_state, set_offline
+from ganeti_allocators_htools.score import metric_values, score, weighted
+from ganeti_allocators_htools.state import State
 
 _GROUP_TITLES = ["Group", "Nodes", "Instances", "Bad_Nodes", "Bad_Instances", "N+1", "Score"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ..errors import LoadError, UsageError
-from ..loaders import text
-from ..plot import png, svg
-from ..prepare import prepare
-from ..score import lower_bound
-from ..search import Limits, Search, balance
-from ..state import State, build_state, build_static
+from ganeti_allocators_htools.errors import LoadError, UsageError
+from ganeti_allocators_htools.loaders import text
+from ganeti_allocators_htools.plot import png, svg
+from ganeti_allocators_htools.prepare import prepare
+from ganeti_allocators_htools.score import lower_bound
+from ganeti_allocators_htools.search import Limits, Search, balance
+from ganeti_allocators_htools.state import State, build_state, build_static
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .. import colouring
-from ..errors import UsageError
-from ..loaders.text import shown_list
-from ..model import NO_NODE, Cluster
-from ..options import Options
-from ..prepare import load, make_state, set_offline
-from ..rolling import NoRoom, Places, Planner
-from ..state import State
+from ganeti_allocators_htools import colouring
+from ganeti_allocators_htools.errors import UsageError
+from ganeti_allocators_htools.loaders.text import shown_list
+from ganeti_allocators_htools.model import NO_NODE, Cluster
+from ganeti_allocators_htools.options import Options
+from ganeti_allocators_htools.prepare import load, make_state, set_offline
+from ganeti_allocators_htools.rolling import NoRoom, Places, Planner
+from ganeti_allocators_htools.state import State
+
 from .hbal import save, saved_text
 
 Group = tuple[list[int], Places]

@@ -7,14 +7,15 @@ import sys
 
 import numpy as np
 
-from ..errors import HtoolsError, LoadError
-from ..loaders import luxi, rapi
-from ..model import Cluster
-from ..numbers import fixed
-from ..options import Options
-from ..output import node_list
-from ..prepare import make_state, prepare
-from ..score import score
+from ganeti_allocators_htools.errors import HtoolsError, LoadError
+from ganeti_allocators_htools.loaders import luxi, rapi
+from ganeti_allocators_htools.model import Cluster
+from ganeti_allocators_htools.numbers import fixed
+from ganeti_allocators_htools.options import Options
+from ganeti_allocators_htools.output import node_list
+from ganeti_allocators_htools.prepare import make_state, prepare
+from ganeti_allocators_htools.score import score
+
 from .hbal import saved_text, write_file
 from .hinfo import bad_items
 

@@ -10,19 +10,20 @@ from itertools import groupby
 
 import numpy as np
 
-from ..allocation import Outcome
-from ..errors import UsageError
-from ..growth import Grower, Growth
-from ..limits import Request
-from ..loaders import text
-from ..model import Cluster, Ints, ISpec
-from ..numbers import fixed, show_float
-from ..options import Options
-from ..output import node_list, table
-from ..placing import instances_of, joined
-from ..prepare import load, make_state, set_offline
-from ..score import score
-from ..state import State
+from ganeti_allocators_htools.allocation import Outcome
+from ganeti_allocators_htools.errors import UsageError
+from ganeti_allocators_htools.growth import Grower, Growth
+from ganeti_allocators_htools.limits import Request
+from ganeti_allocators_htools.loaders import text
+from ganeti_allocators_htools.model import Cluster, Ints, ISpec
+from ganeti_allocators_htools.numbers import fixed, show_float
+from ganeti_allocators_htools.options import Options
+from ganeti_allocators_htools.output import node_list, table
+from ganeti_allocators_htools.placing import instances_of, joined
+from ganeti_allocators_htools.prepare import load, make_state, set_offline
+from ganeti_allocators_htools.score import score
+from ganeti_allocators_htools.state import State
+
 from .hbal import show_state, write_file
 
 
@@ -135,7 +136,7 @@ def cluster_keys(totals: Totals) -> list[tuple[str, str]]:
 
 def spec_keys(request: Request, prefix: str) -> list[tuple[str, str]]:
     spindles = _shown_spindles(request)
-    values = [
+    return [
         (f"{prefix}_MEM", str(request.mem)),
         (f"{prefix}_DSK", str(request.dsk)),
         (f"{prefix}_CPU", str(request.vcpus)),
@@ -143,7 +144,6 @@ def spec_keys(request: Request, prefix: str) -> list[tuple[str, str]]:
         (f"{prefix}_RQN", "2" if request.template == "drbd" else "1"),
         (f"{prefix}_DISK_TEMPLATE", request.template),
     ]
-    return values
 
 
 def _shown_spindles(request: Request) -> int:

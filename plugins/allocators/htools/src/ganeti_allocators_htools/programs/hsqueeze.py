@@ -14,15 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from .. import execute
-from ..commands import command_lines, job_sets, script, shown_commands
-from ..luxi import master_socket
-from ..model import Bools, Cluster
-from ..options import Options
-from ..prepare import load
-from ..search import Limits, Move, Search, balance
-from ..state import ROW, State, build_state, build_static
-from ..tags import STANDBY
+from ganeti_allocators_htools import execute
+from ganeti_allocators_htools.commands import command_lines, job_sets, script, shown_commands
+from ganeti_allocators_htools.luxi import master_socket
+from ganeti_allocators_htools.model import Bools, Cluster
+from ganeti_allocators_htools.options import Options
+from ganeti_allocators_htools.prepare import load
+from ganeti_allocators_htools.search import Limits, Move, Search, balance
+from ganeti_allocators_htools.state import ROW, State, build_state, build_static
+from ganeti_allocators_htools.tags import STANDBY
+
 from .hbal import save, saved_text, write_file
 
 AUTO_TAG = f"{STANDBY}auto"
