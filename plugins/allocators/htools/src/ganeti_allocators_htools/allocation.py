@@ -94,7 +94,9 @@ class Scorer:
         """Metrics that are sums of whole numbers: exact in any order."""
         state = self.state
         values: dict[str, Any] = dict(self.values)
-        fails = (q[ROW["umem"], nodes] <= state.rmem[nodes]) | (q[ROW["fdsk"], nodes] <= 0)
+        fails = q[ROW["umem"], nodes] <= state.rmem[nodes]
+        if request.local:
+            fails |= q[ROW["fdsk"], nodes] <= 0
         before = _n1_count(state.q[:, nodes], state.fails_n1[nodes])
         values["n1_cnt"] = values["n1_cnt"] + (_n1_count(q[:, nodes], fails) - before)
         if request.exclusion:

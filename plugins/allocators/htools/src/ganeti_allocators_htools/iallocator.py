@@ -18,7 +18,16 @@ from .allocation import Outcome, Placement, allocate, tally
 from .capacity import Site
 from .errors import LoadError
 from .evacuation import instance_request
-from .limits import FAILURES, Request, Sizes, exclusion_numbers, primary_codes, secondary_codes
+from .limits import (
+    CODE,
+    FAILURES,
+    Request,
+    Sizes,
+    exclusion_numbers,
+    policy_failure,
+    primary_codes,
+    secondary_codes,
+)
 from .loaders.ialloc import section
 from .loaders.text import choice
 from .model import MIRROR, NO_NODE, TEMPLATES, Cluster, Floats, Ints, ISpec
@@ -38,6 +47,7 @@ from .moves import (
 )
 from .numbers import fixed
 from .placing import place, with_instances
+from .score import score
 from .state import ROW, State, Static
 
 #: What upstream calls the objections in `moves.REASONS`.
@@ -622,6 +632,17 @@ def _change_group(request: Mapping[str, Any], state: State, rules: Rules) -> tup
     return _moved(mover, insts, move)
 
 
+def _mirrored(static: Static, inst: int) -> Static:
+    """The same with a DRBD instance in place of a plain one."""
+    insts = static.cluster.instances
+    template = insts.template.copy()
+    template[inst] = TEMPLATES.index("drbd")
+    sec_mem = static.sec_mem.copy()
+    sec_mem[inst] = insts.mem[inst]
+    cluster = replace(static.cluster, instances=replace(insts, template=template))
+    return replace(static, cluster=cluster, sec_mem=sec_mem)
+
+
 def _allocate_secondary(
     request: Mapping[str, Any], state: State, rules: Rules
 ) -> tuple[str, Any, State]:
@@ -633,15 +654,54 @@ def _allocate_secondary(
     group = int(nodes.group[primary])
     rmem = np.maximum(state.rmem, state.peers[:, primary] + wanted.mem)
     codes = secondary_codes(state, wanted, rmem, force=rules.ignore_soft_errors)
-    targets = (nodes.group == group) & ~nodes.offline
+    # the instance must fit on its primary too
+    limit = float(np.floor(state.static.hi_cpu[primary] * nodes.tcpu[primary]))
+    own = policy_failure(
+        wanted, state.static.cluster.groups[group].policy, bool(nodes.exclusive[primary])
+    )
+    if not own and state.umem[primary] <= 0:
+        own = CODE["FailMem"]
+    if not own and 0 <= limit < state.ucpu[primary]:
+        own = CODE["FailCPU"]
+    if own:
+        codes[:] = own
+    targets = nodes.group == group
     targets[primary] = False
     good = np.flatnonzero(targets & (codes == 0))
     if not len(good):
         names = Counter(FAILURES[code - 1] for code in codes[targets].tolist() if code)
         outcome = Outcome(failures=names)
         raise Refused(describe(outcome, state))
-    best = min(good.tolist(), key=lambda node: (-float(state.umem[node] - rmem[node]), node))
-    return "success", nodes.name[best], state
+    placed = []
+    number = len(state.static.cluster.instances)
+    known = with_instances(state, [wanted])
+    unsafe = 0
+    for node in good.tolist():
+        trial = known.copy()
+        trial.static = _mirrored(known.static, inst)
+        trial.snode[inst] = node
+        trial.slist[node].insert(0, inst)
+        trial.peers[node, primary] += wanted.mem
+        static = trial.static
+        column = trial.q[:, node] + static.as_secondary[:, number] * static.usable[:, node]
+        column[ROW["rmem"]] = rmem[node]
+        trial.replace_column(node, column)
+        if rules.capacity_checks and not Site.of(trial).redundant():
+            unsafe += 1
+            continue
+        placed.append((score(trial), node, trial))
+    failures = Counter(FAILURES[code - 1] for code in codes[targets].tolist() if code)
+    failures["FailN1"] += unsafe
+    if not placed:
+        raise Refused(describe(Outcome(failures=failures), state))
+    # the last of equals wins
+    best = min(placed, key=lambda item: (item[0], -item[1]))
+    outcome = Outcome(
+        Placement((primary, best[1]), best[0]),
+        len(good),
+        failures,
+    )
+    return describe(outcome, state), nodes.name[best[1]], best[2]
 
 
 _HANDLERS = {

@@ -219,8 +219,9 @@ def primary_codes(state: State, sizes: Sizes, *, force: bool = False) -> Codes:
     limit = np.floor(static.hi_cpu * nodes.tcpu)
     limit = np.where(limit < 0, np.inf, limit)
     if not force:
-        left = state.fdsk - (sizes.dsk if request.local else 0)
-        failing = (state.umem - counted <= state.rmem) | (left <= 0)
+        failing = state.umem - counted <= state.rmem
+        if request.local:  # upstream does not look at the disks of a node for others
+            failing = failing | (state.fdsk - sizes.dsk <= 0)
         rules += [
             (failing & ~state.fails_n1, "FailMem"),
             (state.ucpu + vcpus > limit, "FailCPU"),

@@ -168,7 +168,8 @@ def _check_addition(
     if not primary:
         needed = static.sec_mem[insts]
         object_if(real & strict & (needed >= before[ROW["umem"]]), MEMORY)
-    object_if(real & strict & _fails(after) & ~failed, N1)
+    short = after[ROW["umem"]] <= after[ROW["rmem"]]
+    object_if(real & strict & (short | (local & _fails(after))) & ~failed, N1)
     if primary:
         cpus("", real)
         if static.exclusion_tags:
