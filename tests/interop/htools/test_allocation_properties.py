@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from ganeti_allocators_htools.allocation import Outcome, allocate
 from ganeti_allocators_htools.capacity import Site
+from ganeti_allocators_htools.choosing import new_request
 from ganeti_allocators_htools.evacuation import guest_kinds, survives
-from ganeti_allocators_htools.iallocator import new_request
 from ganeti_allocators_htools.limits import Request, exclusion_numbers, policy_failure
 from ganeti_allocators_htools.loaders import text
 from ganeti_allocators_htools.placing import with_instances

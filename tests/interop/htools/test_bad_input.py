@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters import generate
-from peer import require_peer, run_ours, run_peer
+
+from tests.interop.htools.clusters import generate
+from tests.interop.htools.peer import require_peer, run_ours, run_peer
 
 CLUSTER = generate(0)
 NODE, INST = CLUSTER.nodes[0].name, CLUSTER.instances[0].name
@@ -119,7 +120,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("case", sorted(FILES))
-@pytest.mark.parametrize("program", ("hbal", "hcheck", "hspace"))
+@pytest.mark.parametrize("program", ["hbal", "hcheck", "hspace"])
 def test_bad_text_file(program: str, case: str, tmp_path: Path) -> None:
     require_peer()
     (tmp_path / "bad.data").write_text(FILES[case])

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from peer import run_ours
+
+from tests.interop.htools.peer import run_ours
 
 RECORDINGS = Path(__file__).parents[2] / "data" / "ialloc"
 #: Recorded while the cluster's iallocator parameters said ``--no-capacity-checks``.

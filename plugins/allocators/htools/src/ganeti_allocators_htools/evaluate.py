@@ -475,7 +475,8 @@ class _Mirrored:
             drift = drift + change
         total_weight = WEIGHTS["reserved_mem_rtotal"] * np.sqrt(count) / track.weight
         result: Floats = np.sqrt(np.maximum(square - drift * drift / count, 0))
-        return result + drift * total_weight
+        result += drift * total_weight
+        return result
 
     def _secondary_leaves(self) -> Floats:
         of, s = self.of, self.s

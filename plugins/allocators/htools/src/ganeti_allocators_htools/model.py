@@ -265,7 +265,8 @@ class Instances(_Table):
     alias: tuple[str, ...] = _rows(lambda table: table.name)
 
     def __post_init__(self) -> None:
-        if self.util is None:
+        missing: object = self.util
+        if missing is None:
             object.__setattr__(self, "util", np.ones((len(self.name), 4)))
         super().__post_init__()
 

@@ -69,6 +69,9 @@ def with_instances(state: State, requests: Sequence[Request]) -> State:
     exclusion = tuple(
         tuple(number[fresh.exclusion_tags[tag]] for tag in tags) for tags in fresh.exclusion
     )
+    grown: dict[str, Any] = {
+        name: np.concatenate((getattr(old, name), getattr(fresh, name))) for name in _PER_INSTANCE
+    }
     static = replace(
         old,
         cluster=replace(cluster, instances=joined(cluster.instances, table)),
@@ -77,10 +80,7 @@ def with_instances(state: State, requests: Sequence[Request]) -> State:
         desired=old.desired + fresh.desired,
         as_primary=np.concatenate((old.as_primary, fresh.as_primary), axis=1),
         as_secondary=np.concatenate((old.as_secondary, fresh.as_secondary), axis=1),
-        **{
-            name: np.concatenate((getattr(old, name), getattr(fresh, name)))
-            for name in _PER_INSTANCE
-        },
+        **grown,
     )
     return _on(state, static, len(requests))
 

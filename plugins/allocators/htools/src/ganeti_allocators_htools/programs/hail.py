@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 
+from ganeti_allocators_htools.choosing import Rules
 from ganeti_allocators_htools.errors import HtoolsError, LoadError, UsageError
-from ganeti_allocators_htools.iallocator import Rules, answer
+from ganeti_allocators_htools.iallocator import answer
 from ganeti_allocators_htools.loaders import ialloc, text
 from ganeti_allocators_htools.options import Options
 from ganeti_allocators_htools.prepare import make_state, prepare, read_source

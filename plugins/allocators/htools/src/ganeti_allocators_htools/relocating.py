@@ -1,0 +1,412 @@
+"""How hail moves what is there: relocation, evacuation of nodes, change of group, secondaries.
+
+Raises `Refused` for a request that cannot be fulfilled.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .allocation import Outcome, Placement
+from .capacity import Site
+from .choosing import Placer, Refused, Rules, describe, names_of
+from .errors import LoadError
+from .evacuation import instance_request
+from .limits import (
+    CODE,
+    FAILURES,
+    Request,
+    policy_failure,
+    secondary_codes,
+)
+from .loaders.ialloc import section
+from .loaders.text import choice
+from .model import MIRROR, NO_NODE, TEMPLATES, Cluster, Ints
+from .moves import (
+    ALLOWED,
+    CPU_RATIO,
+    DISK,
+    LOW_DISK,
+    MEMORY,
+    MIGRATION,
+    N1,
+    SPINDLE_RATIO,
+    SPINDLES,
+    TAGS,
+    ExactScorer,
+    refusals,
+)
+from .placing import with_instances
+from .score import score
+from .state import ROW, State, Static
+
+#: What upstream calls the objections in `moves.REASONS`.
+_FAILURE_OF = {
+    MEMORY: "FailMem",
+    DISK: "FailDisk",
+    SPINDLES: "FailSpindles",
+    LOW_DISK: "FailDisk",
+    SPINDLE_RATIO: "FailDisk",
+    CPU_RATIO: "FailCPU",
+    N1: "FailMem",
+    TAGS: "FailTags",
+    MIGRATION: "FailMig",
+}
+EVAC_MODES = ("primary-only", "secondary-only", "all")
+
+
+def _find_instance(state: State, name: Any) -> int:
+    number = state.static.cluster.instances.index.get(name)
+    if number is None:
+        raise LoadError(f"Wrong number of elems found with name {name}")
+    return number
+
+
+def _migrate(name: str, target: str | None = None) -> dict[str, Any]:
+    job: dict[str, Any] = {"OP_ID": "OP_INSTANCE_MIGRATE", "instance_name": name}
+    if target is not None:
+        job["target_node"] = target
+    return job | {
+        "allow_runtime_changes": False,
+        "ignore_ipolicy": False,
+        "cleanup": False,
+        "allow_failover": True,
+        "ignore_hvversions": True,
+    }
+
+
+def _replace_secondary(name: str, node: str) -> dict[str, Any]:
+    return {
+        "OP_ID": "OP_INSTANCE_REPLACE_DISKS",
+        "instance_name": name,
+        "early_release": False,
+        "ignore_ipolicy": False,
+        "mode": "replace_new_secondary",
+        "disks": [],
+        "remote_node": node,
+    }
+
+
+class Mover:
+    """Moves existing instances; changes its state as it goes."""
+
+    def __init__(self, state: State, rules: Rules) -> None:
+        self.state = state.copy()
+        self.force = rules.ignore_soft_errors
+
+    def _refusals(self, kind: str, inst: int, targets: Ints) -> Ints:
+        """As `moves.refusals`; here a primary without memory left cannot get a new secondary."""
+        insts = np.full(len(targets), inst)
+        codes: Ints = refusals(self.state, kind, insts, targets, force=self.force).copy()
+        if kind == "r" and self.state.umem[self.state.pnode[inst]] <= 0:
+            codes[codes == ALLOWED] = MEMORY
+        return codes
+
+    def _best(self, kind: str, inst: int, targets: Ints, group: int) -> int:
+        """The target with the best score of the group, the first of equals; raises `Refused`."""
+        insts = np.full(len(targets), inst)
+        codes = self._refusals(kind, inst, targets)
+        good = targets[codes == ALLOWED]
+        if not len(good):
+            names = names_of(self.state, targets.tolist())
+            reasons = "".join(
+                f" Node {name} failed: {_FAILURE_OF[code]};"
+                for name, code in zip(names, codes.tolist(), strict=True)
+            )
+            raise Refused(f"Can't find any good node: {reasons}")
+        members = self.state.static.cluster.nodes.group == group
+        scores = ExactScorer(self.state, members=members).scores(kind, insts[: len(good)], good)
+        return int(good[int(np.argmin(scores))])
+
+    def to_best(self, kind: str, inst: int, targets: Ints, group: int) -> int:
+        """Make the best move of a kind; raises `Refused` where there is none."""
+        target = self._best(kind, inst, targets, group)
+        self.state.relocate(inst, kind, target)
+        return target
+
+    def fail_over(self, inst: int) -> None:
+        code = refusals(self.state, "f", np.array([inst]), np.array([NO_NODE]), force=self.force)[0]
+        if code != ALLOWED:
+            raise Refused(_FAILURE_OF[int(code)])
+        self.state.relocate(inst, "f")
+
+    def change_both(self, inst: int, targets: Ints, group: int) -> tuple[int, int]:
+        """Give a mirrored instance two new nodes, the pair with the best score of the group."""
+        best: tuple[float, State, int, int] | None = None
+        start = self.state
+        members = start.static.cluster.nodes.group == group
+        reason = "no nodes available"
+        nowhere = np.array([NO_NODE])
+        for primary in targets.tolist():
+            others = targets[targets != primary]
+            if not len(others):
+                continue
+            self.state = start.copy()
+            trial = self.state
+            try:
+                self._step("r", inst, np.array([primary]), "Changing secondary to new primary")
+                trial.relocate(inst, "r", primary)
+                self._step("f", inst, nowhere, "Failing over to new primary")
+                trial.relocate(inst, "f")
+                good = self._step("r", inst, others, "Changing secondary to final secondary")
+            except Refused as err:
+                reason = f"Allocation failed: {err}"
+                continue
+            scores = ExactScorer(trial, members=members).scores("r", np.full(len(good), inst), good)
+            index = int(np.argmin(scores))
+            if best is None or scores[index] < best[0]:
+                final = trial.copy()
+                final.relocate(inst, "r", int(good[index]))
+                best = (float(scores[index]), final, primary, int(good[index]))
+        self.state = start
+        if best is None:
+            raise Refused(f"Can't find any good nodes for relocation: {reason}")
+        self.state = best[1]
+        return best[2], best[3]
+
+    def _step(self, kind: str, inst: int, targets: Ints, what: str) -> Ints:
+        """Those of ``targets`` that allow this step; raises `Refused` where none does."""
+        codes = self._refusals(kind, inst, targets)
+        good: Ints = targets[codes == ALLOWED]
+        if not len(good):
+            raise Refused(f"{what}: {_FAILURE_OF[int(codes[-1])]}")
+        return good
+
+    def evacuate(self, inst: int, mode: str, targets: Ints, group: int) -> list[dict[str, Any]]:
+        """Free an instance's nodes; the opcodes for it. Raises `Refused`."""
+        cluster = self.state.static.cluster
+        name = cluster.instances.name[inst]
+        template = TEMPLATES[int(cluster.instances.template[inst])]
+        mirror = MIRROR[template]
+        if mirror == "none":
+            raise Refused(f"Instances of type {template} cannot be relocated")
+        if mirror == "external":
+            if mode == "secondary-only":
+                raise Refused(
+                    f"Instances with disk template '{template}' can't execute change secondary"
+                )
+            target = self.to_best("fa", inst, targets, group)
+            return [_migrate(name, cluster.nodes.name[target])]
+        if mode == "primary-only":
+            self.fail_over(inst)
+            return [_migrate(name)]
+        if mode == "secondary-only":
+            others = targets[targets != self.state.pnode[inst]]
+            target = self.to_best("r", inst, others, group)
+            return [_replace_secondary(name, cluster.nodes.name[target])]
+        primary, secondary = self.change_both(inst, targets, group)
+        return [
+            _replace_secondary(name, cluster.nodes.name[primary]),
+            _migrate(name),
+            _replace_secondary(name, cluster.nodes.name[secondary]),
+        ]
+
+    def where(self, inst: int) -> tuple[str, list[str]]:
+        """Group and nodes of an instance, by name."""
+        cluster = self.state.static.cluster
+        nodes = [int(self.state.pnode[inst]), int(self.state.snode[inst])]
+        group = cluster.groups[int(cluster.nodes.group[nodes[0]])].name
+        return group, names_of(self.state, [node for node in nodes if node != NO_NODE])
+
+
+def _evacuated_nodes(state: State, insts: Sequence[int], mode: str) -> set[int]:
+    nodes: set[int] = set()
+    for inst in insts:
+        if mode != "secondary-only":
+            nodes.add(int(state.pnode[inst]))
+        if mode != "primary-only":
+            nodes.add(int(state.snode[inst]))
+    return nodes
+
+
+def _moved(mover: Mover, insts: Sequence[int], move: Any) -> tuple[str, list[list[Any]], State]:
+    moved: list[list[Any]] = []
+    failed: list[list[str]] = []
+    jobs: list[list[dict[str, Any]]] = []
+    for inst in insts:
+        name = mover.state.static.cluster.instances.name[inst]
+        try:
+            jobs.append(move(inst))
+        except Refused as err:
+            failed.append([name, str(err)])
+            continue
+        moved.append([name, *mover.where(inst)])
+    info = f"{len(failed)} instances failed to move and {len(moved)} were moved successfully"
+    return info, [moved, failed, jobs], mover.state
+
+
+def evacuate_nodes(
+    request: Mapping[str, Any], state: State, rules: Rules
+) -> tuple[str, Any, State]:
+    what = "invalid request dict"
+    insts = [_find_instance(state, name) for name in section(request, "instances", list, what)]
+    try:
+        mode = choice(section(request, "evac_mode", str, what), EVAC_MODES, "EvacMode")
+    except LoadError as err:
+        raise LoadError(f"{what}: key 'evac_mode': {err}") from err
+    if request.get("ignore_soft_errors"):
+        rules = replace(rules, ignore_soft_errors=True)
+    nodes = state.static.cluster.nodes
+    closed = nodes.offline.copy()
+    closed[[n for n in _evacuated_nodes(state, insts, mode) if n != NO_NODE]] = True
+    mover = Mover(state, rules)
+
+    def move(inst: int) -> list[dict[str, Any]]:
+        group = int(nodes.group[mover.state.pnode[inst]])
+        targets = np.flatnonzero((nodes.group == group) & ~closed)
+        return mover.evacuate(inst, mode, targets, group)
+
+    return _moved(mover, insts, move)
+
+
+def relocate(request: Mapping[str, Any], state: State, rules: Rules) -> tuple[str, Any, State]:
+    what = "invalid request dict"
+    name = section(request, "name", str, what)
+    inst = state.static.cluster.instances.index.get(name)
+    if inst is None:
+        raise LoadError(f"Unknown instance '{name}'")
+    index = state.static.cluster.nodes.index
+    given = []
+    for node in section(request, "relocate_from", list, what):
+        if node not in index:
+            raise LoadError(f"Wrong number of elems found with name {node}")
+        given.append(index[node])
+    count = section(request, "required_nodes", int, what)
+    mirror = MIRROR[TEMPLATES[int(state.static.cluster.instances.template[inst])]]
+    if mirror == "none":
+        raise Refused("Can't relocate non-mirrored instances")
+    if count != 1:
+        raise Refused(f"Exchange {count} nodes mode is not implemented")
+    current, role = (
+        (int(state.snode[inst]), "secondary")
+        if mirror == "internal"
+        else (int(state.pnode[inst]), "primary")
+    )
+    if given != [current]:
+        shown = ",".join(str(node) for node in given)
+        raise Refused(
+            f"Unsupported request: excluded nodes not equal to instance's {role}"
+            f"({current} versus [{shown}])"
+        )
+    nodes = state.static.cluster.nodes
+    group = int(nodes.group[state.pnode[inst]])
+    mover = Mover(state, rules)
+    closed = nodes.offline.copy()
+    closed[[current, int(state.pnode[inst])]] = True
+    targets = np.flatnonzero((nodes.group == group) & ~closed)
+    target = mover.to_best("r" if mirror == "internal" else "fa", inst, targets, group)
+    return "success", names_of(state, [target]), mover.state
+
+
+def _as_request(cluster: Cluster, inst: int) -> Request:
+    """An existing instance as a request, its state and tags included."""
+    insts = cluster.instances
+    return replace(
+        instance_request(cluster, inst),
+        tags=insts.tags[inst],
+        runs=bool(insts.uses_memory[inst]),
+        online=bool(insts.online[inst]),
+        uses_sec_mem=bool(insts.uses_sec_mem[inst]),
+    )
+
+
+def change_group(request: Mapping[str, Any], state: State, rules: Rules) -> tuple[str, Any, State]:
+    what = "invalid request dict"
+    cluster = state.static.cluster
+    insts = [_find_instance(state, name) for name in section(request, "instances", list, what)]
+    targets = []
+    for uuid in section(request, "target_groups", list, what):
+        if uuid not in cluster.group_index:
+            raise LoadError(f"Wrong number of elems found with name {uuid}")
+        targets.append(cluster.group_index[uuid])
+    sources = {int(cluster.nodes.group[state.pnode[inst]]) for inst in insts}
+    allowed = set(targets or range(len(cluster.groups))) - sources
+    mover = Mover(state, rules)
+
+    def move(inst: int) -> list[dict[str, Any]]:
+        if not allowed:
+            raise Refused("no groups for evacuation: every allowed group is one of the sources")
+        placer = Placer(mover.state, _as_request(cluster, inst), rules)
+        found = placer.best_group(None, allowed)
+        nodes = cluster.nodes
+        where = np.flatnonzero((nodes.group == found.group) & ~nodes.offline)
+        return mover.evacuate(inst, "all", where, found.group)
+
+    return _moved(mover, insts, move)
+
+
+def _mirrored(static: Static, inst: int) -> Static:
+    """The same with a DRBD instance in place of a plain one."""
+    insts = static.cluster.instances
+    template = insts.template.copy()
+    template[inst] = TEMPLATES.index("drbd")
+    sec_mem = static.sec_mem.copy()
+    sec_mem[inst] = insts.mem[inst]
+    cluster = replace(static.cluster, instances=replace(insts, template=template))
+    return replace(static, cluster=cluster, sec_mem=sec_mem)
+
+
+def allocate_secondary(
+    request: Mapping[str, Any], state: State, rules: Rules
+) -> tuple[str, Any, State]:
+    what = "invalid request dict"
+    inst = _find_instance(state, section(request, "name", str, what))
+    wanted = replace(instance_request(state.static.cluster, inst), template="drbd")
+    nodes = state.static.cluster.nodes
+    primary = int(state.pnode[inst])
+    group = int(nodes.group[primary])
+    rmem = np.maximum(state.rmem, state.peers[:, primary] + wanted.mem)
+    codes = secondary_codes(state, wanted, rmem, force=rules.ignore_soft_errors)
+    # the instance must fit on its primary too
+    limit = float(np.floor(state.static.hi_cpu[primary] * nodes.tcpu[primary]))
+    own = policy_failure(
+        wanted, state.static.cluster.groups[group].policy, bool(nodes.exclusive[primary])
+    )
+    if not own and state.umem[primary] <= 0:
+        own = CODE["FailMem"]
+    if not own and 0 <= limit < state.ucpu[primary]:
+        own = CODE["FailCPU"]
+    if own:
+        codes[:] = own
+    targets = nodes.group == group
+    targets[primary] = False
+    good = np.flatnonzero(targets & (codes == 0))
+    if not len(good):
+        names = Counter(FAILURES[code - 1] for code in codes[targets].tolist() if code)
+        outcome = Outcome(failures=names)
+        raise Refused(describe(outcome, state))
+    placed = []
+    number = len(state.static.cluster.instances)
+    known = with_instances(state, [wanted])
+    unsafe = 0
+    for node in good.tolist():
+        trial = known.copy()
+        trial.static = _mirrored(known.static, inst)
+        trial.snode[inst] = node
+        trial.slist[node].insert(0, inst)
+        trial.peers[node, primary] += wanted.mem
+        static = trial.static
+        column = trial.q[:, node] + static.as_secondary[:, number] * static.usable[:, node]
+        column[ROW["rmem"]] = rmem[node]
+        trial.replace_column(node, column)
+        if rules.capacity_checks and not Site.of(trial).redundant():
+            unsafe += 1
+            continue
+        placed.append((score(trial), node, trial))
+    failures = Counter(FAILURES[code - 1] for code in codes[targets].tolist() if code)
+    failures["FailN1"] += unsafe
+    if not placed:
+        raise Refused(describe(Outcome(failures=failures), state))
+    # the last of equals wins
+    best = min(placed, key=lambda item: (item[0], -item[1]))
+    outcome = Outcome(
+        Placement((primary, best[1]), best[0]),
+        len(good),
+        failures,
+    )
+    return describe(outcome, state), nodes.name[best[1]], best[2]
