@@ -91,9 +91,5 @@ def hinfo() -> int:
     return _enter("hinfo")
 
 
-def harep() -> int:
-    return _enter("harep")
-
-
 def hplot() -> int:
     return _enter("hplot")

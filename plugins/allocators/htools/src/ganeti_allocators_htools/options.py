@@ -388,7 +388,6 @@ PROGRAMS: dict[str, tuple[str, str]] = {
         " ignore-dynu mond mond-data static-kvm-node-memory",
         "",
     ),
-    "harep": ("luxi job-delay reason dry-run", ""),
 }
 
 
