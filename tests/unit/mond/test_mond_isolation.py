@@ -180,8 +180,14 @@ def test_fresh_reports_come_though_some_hang(daemon: Watched) -> None:
 def test_nothing_is_left_behind(daemon: Watched) -> None:
     """Descriptors stay, processes do not become more than one a collector, and all end."""
     assert daemon.open_files() <= daemon.descriptors + 5
-    # each collector has at most one process, `forks` and `forks-away` two for a moment
-    assert len(family()) <= 1 + len(daemon.health) + 4
+    # Each collector has at most one process. Until the next look for strays `forks` and
+    # `forks-away` have two each and `forks-and-dies` five that outlive it: what does not go away
+    # again is the leak.
+    most = 1 + len(daemon.health) + 2 + 5
+    deadline = time.monotonic() + 10
+    while len(family()) > most and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(family()) <= most
     assert daemon.process.poll() is None
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.process.wait(30) == 0
