@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,7 @@ from typing import Any, Final
 from ganeti_kernel.config.order import natural_key
 from ganeti_kernel.constants import MAX_SSCONF_BYTES
 from ganeti_kernel.errors import ConfigurationError
+from ganeti_kernel.files import write_durably
 from ganeti_kernel.objects import ConfigView, Node
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.version import SOFTWARE_VERSION
@@ -143,21 +143,11 @@ def _lines(values: Iterable[str]) -> str:
 
 
 def _replace(path: Path, content: bytes) -> bool:
-    """Give the file this content unless it has it; durable and never half written."""
+    """Give the file this content unless it has it."""
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size == len(content) and path.read_bytes() == content:
             return False
-    handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(handle, "wb") as stream:
-            stream.write(content)
-            os.fchmod(stream.fileno(), FILE_MODE)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink()
-        raise
+    write_durably(path, content, FILE_MODE)
     return True
 
 

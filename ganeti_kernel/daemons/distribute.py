@@ -14,10 +14,10 @@ from typing import Any, Final, Protocol
 
 from ganeti_kernel.config.ssconf import is_candidate, ssconf_values, write_ssconf
 from ganeti_kernel.errors import GenericError
+from ganeti_kernel.files import write_durably
 from ganeti_kernel.jobs.configuration import SharedConfig
 from ganeti_kernel.objects import ConfigView, Node
 from ganeti_kernel.paths import Paths
-from ganeti_kernel.rpc.files import write_durably
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ import msgspec
 
 from ganeti_kernel.config.ssconf import write_ssconf
 from ganeti_kernel.errors import GenericError, ParameterError
+from ganeti_kernel.files import write_durably
 from ganeti_kernel.node.context import NodeContext
 from ganeti_kernel.node.registry import node_call
 from ganeti_kernel.paths import Paths
-from ganeti_kernel.rpc.files import write_durably
 from ganeti_kernel.rpc.trust import bootstrap_file
 
 log = logging.getLogger(__name__)

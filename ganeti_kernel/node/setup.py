@@ -16,9 +16,9 @@ import msgspec
 from ganeti_kernel.config.ssconf import read_ssconf, write_ssconf
 from ganeti_kernel.constants import EXIT_FAILURE, EXIT_NODE_SETUP, EXIT_SUCCESS, EXIT_USAGE
 from ganeti_kernel.errors import ConfigurationError, GenericError
+from ganeti_kernel.files import write_durably
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.rpc import certificates, trust
-from ganeti_kernel.rpc.files import write_durably
 
 MAX_INPUT: Final = 4 << 20
 USAGE: Final = """Usage: node-daemon-setup < FILE

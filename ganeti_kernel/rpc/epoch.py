@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 
 from ganeti_kernel.errors import ConfigurationError, RemoteError
+from ganeti_kernel.files import write_durably
 from ganeti_kernel.paths import Paths
-from ganeti_kernel.rpc.files import write_durably
 
 log = logging.getLogger(__name__)
 
