@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -30,45 +31,43 @@ list_groups = list_command(GROUPS, "List node groups.")
 list_fields = list_fields_command(GROUPS)
 
 
+def _settings(function: Callable[..., int]) -> Callable[..., int]:
+    """The options that say how a group is to be."""
+    for option in (
+        options(*JOB),
+        click.option(
+            "--node-parameters", "ndparams", type=values.KEY_VALUES, help="Node parameters."
+        ),
+        click.option(
+            "--alloc-policy",
+            type=click.Choice(["preferred", "last_resort", "unallocable"]),
+            help="Whether new instances are placed here.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def _set(opcode: str, name: str, given: Mapping[str, Any]) -> Any:
+    settings = {key: given[key] for key in ("alloc_policy", "ndparams")}
+    return run_opcode({"OP_ID": opcode, "group_name": name, **settings}, **job_options(given))
+
+
 @click.command()
 @click.argument("name", metavar="GROUP")
-@click.option(
-    "--alloc-policy",
-    type=click.Choice(["preferred", "last_resort", "unallocable"]),
-    help="Whether new instances are placed here.",
-)
-@click.option("--node-parameters", "ndparams", type=values.KEY_VALUES, help="Node parameters.")
-@options(*JOB)
+@_settings
 def add(name: str, **given: Any) -> int:
     """Add a node group."""
-    opcode = {
-        "OP_ID": "OP_GROUP_ADD",
-        "group_name": name,
-        "alloc_policy": given["alloc_policy"],
-        "ndparams": given["ndparams"],
-    }
-    run_opcode(opcode, **job_options(given))
+    _set("OP_GROUP_ADD", name, given)
     return 0
 
 
 @click.command()
 @click.argument("name", metavar="GROUP")
-@click.option(
-    "--alloc-policy",
-    type=click.Choice(["preferred", "last_resort", "unallocable"]),
-    help="Whether new instances are placed here.",
-)
-@click.option("--node-parameters", "ndparams", type=values.KEY_VALUES, help="Node parameters.")
-@options(*JOB)
+@_settings
 def modify(name: str, **given: Any) -> int:
     """Change a node group; the parameter value `default` inherits the cluster's again."""
-    opcode = {
-        "OP_ID": "OP_GROUP_SET_PARAMS",
-        "group_name": name,
-        "alloc_policy": given["alloc_policy"],
-        "ndparams": given["ndparams"],
-    }
-    changes = run_opcode(opcode, **job_options(given))
+    changes = _set("OP_GROUP_SET_PARAMS", name, given)
     if changes:
         click.echo(f"Modified group {name}")
         for parameter, value in changes:
