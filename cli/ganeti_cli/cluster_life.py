@@ -130,7 +130,14 @@ def init(name: str, **given: Any) -> int:
     if not given["no_start"]:
         started = control.start_all(paths)
         click.echo(f"* started {', '.join(started)}")
+        _run(paths, "init", "OP_CLUSTER_POST_INIT")
     return 0
+
+
+def _run(paths: Paths, command: str, opcode: str) -> None:
+    trail = master.reason_trail("gnt-cluster", command, None)
+    with master.connect(paths) as client:
+        master.run_job(client, [{"OP_ID": opcode, "reason": trail}])
 
 
 def _cluster_options(name: str, given: Mapping[str, Any]) -> Any:
@@ -181,9 +188,7 @@ def destroy(yes_do_it: bool, **_given: Any) -> int:
         raise Misuse(
             f"destroying cluster {cluster} cannot be undone; say --yes-do-it if you mean it"
         )
-    with master.connect(paths) as client:
-        trail = master.reason_trail("gnt-cluster", "destroy", None)
-        master.run_job(client, [{"OP_ID": "OP_CLUSTER_DESTROY", "reason": trail}])
+    _run(paths, "destroy", "OP_CLUSTER_DESTROY")
     click.echo("* stopping the daemons")
     control.stop_all(paths)
     bootstrap.forget_cluster(paths)

@@ -157,8 +157,14 @@ class Operation(ABC, Generic[Op]):
         return {}
 
     def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
-        """Nodes on which pre and post hooks run."""
-        return (), ()
+        """Nodes on which pre and post hooks run; where `HOOKS_PATH` is none, there are no hooks."""
+        return self.master, self.master
+
+    @property
+    def master(self) -> Sequence[Node]:
+        """The master node, as a list: where most hooks run."""
+        master = self.context.view.master
+        return [] if master is None else [master]
 
 
 OPERATIONS: dict[str, type[Operation[Any]]] = {}

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ganeti_kernel.errors import ECODE_STATE
 from ganeti_kernel.jobs.opcodes import OpClusterDestroy, OpClusterPostInit
 from ganeti_kernel.jobs.operation import Lock, Operation, StepPlan, operation
+from ganeti_kernel.objects import Node
 from ganeti_kernel.operations import finding
 
 
 class _WholeCluster(Operation[Any]):
+    """What begins and ends a cluster: nothing runs beside it, and it has post hooks alone."""
+
     def locks(self) -> Sequence[Lock]:
         return [Lock("cluster", "BGL", exclusive=True)]
+
+    def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
+        return (), self.master
 
 
 @operation
@@ -65,3 +71,6 @@ class ClusterDestroy(_WholeCluster):
 
     def result(self, outcomes: Sequence[Any]) -> Any:
         return self.context.view.cluster.master_node
+
+    def hooks_environment(self) -> Mapping[str, str]:
+        return {"OP_TARGET": self.context.view.cluster.cluster_name}

@@ -60,11 +60,6 @@ class _GroupOperation(Operation[Any]):
     def hooks_environment(self) -> Mapping[str, str]:
         return {"GROUP_NAME": self.group.name}
 
-    def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
-        master = self.context.view.master
-        nodes = [master] if master is not None else []
-        return nodes, nodes
-
 
 @operation
 class GroupAdd(_GroupOperation):
@@ -205,6 +200,11 @@ class GroupRename(_GroupOperation):
 
     def hooks_environment(self) -> Mapping[str, str]:
         return {"OLD_NAME": self.group.name, "NEW_NAME": self.op.new_name}
+
+    def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
+        members = self.context.view.group_members.get(self.group.uuid, ())
+        nodes = list({node.uuid: node for node in (*self.master, *members)}.values())
+        return nodes, nodes
 
 
 @step

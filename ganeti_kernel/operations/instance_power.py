@@ -198,6 +198,9 @@ class InstanceStartup(_OnInstance):
     OPCODE = OpInstanceStartup
     HOOKS_PATH = "instance-start"
 
+    def hooks_environment(self) -> Mapping[str, str]:
+        return {**super().hooks_environment(), "FORCE": str(self.op.force)}
+
     def check(self) -> None:
         super().check()
         op: OpInstanceStartup = self.op
@@ -243,6 +246,9 @@ class InstanceShutdown(_OnInstance):
     OPCODE = OpInstanceShutdown
     HOOKS_PATH = "instance-stop"
 
+    def hooks_environment(self) -> Mapping[str, str]:
+        return {**super().hooks_environment(), "TIMEOUT": str(self.op.timeout)}
+
     def check(self) -> None:
         super().check()
         if self.node.offline and not self.op.ignore_offline_nodes:
@@ -272,6 +278,15 @@ class InstanceReboot(_OnInstance):
 
     OPCODE = OpInstanceReboot
     HOOKS_PATH = "instance-reboot"
+
+    def hooks_environment(self) -> Mapping[str, str]:
+        op: OpInstanceReboot = self.op
+        return {
+            **super().hooks_environment(),
+            "IGNORE_SECONDARIES": str(op.ignore_secondaries),
+            "REBOOT_TYPE": op.reboot_type,
+            "SHUTDOWN_TIMEOUT": str(op.shutdown_timeout),
+        }
 
     def check(self) -> None:
         super().check()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from ganeti_kernel.jobs.opcodes import OpInstanceRemove
 from ganeti_kernel.jobs.operation import StepPlan, operation
+from ganeti_kernel.objects import Node
 from ganeti_kernel.operations import finding
 from ganeti_kernel.operations.disks import node_argument, remove_steps
 from ganeti_kernel.operations.guests import build_guest
@@ -26,6 +27,13 @@ class InstanceRemove(_OnInstance):
 
     OPCODE = OpInstanceRemove
     HOOKS_PATH = "instance-remove"
+
+    def hooks_environment(self) -> Mapping[str, str]:
+        timeout = str(self.op.shutdown_timeout)
+        return {**super().hooks_environment(), "SHUTDOWN_TIMEOUT": timeout}
+
+    def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
+        return self.master, super().hooks_nodes()[1]
 
     def check(self) -> None:
         super().check()

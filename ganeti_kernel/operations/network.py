@@ -150,14 +150,6 @@ class NetworkAdd(Operation[OpNetworkAdd]):
     def hooks_environment(self) -> Mapping[str, str]:
         return dict(network_variables(self.network))
 
-    def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
-        return _master(self.context.view)
-
-
-def _master(view: ConfigView) -> tuple[Sequence[Node], Sequence[Node]]:
-    nodes = [view.master] if view.master is not None else []
-    return nodes, nodes
-
 
 @operation
 class NetworkRemove(Operation[OpNetworkRemove]):
@@ -189,9 +181,6 @@ class NetworkRemove(Operation[OpNetworkRemove]):
 
     def hooks_environment(self) -> Mapping[str, str]:
         return {"NETWORK_NAME": self.network.name}
-
-    def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
-        return _master(self.context.view)
 
 
 @step

@@ -186,9 +186,8 @@ class NodeSetParams(Operation[OpNodeSetParams]):
         return {"OP_TARGET": self.node.name} | asked
 
     def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
-        master = self.context.view.master
-        nodes = {item.uuid: item for item in (master, self.node) if item is not None}
-        return list(nodes.values()), list(nodes.values())
+        nodes = list({node.uuid: node for node in (*self.master, self.node)}.values())
+        return nodes, nodes
 
 
 def merge_ndparams(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

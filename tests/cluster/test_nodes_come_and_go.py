@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from ganeti_kernel.paths import Paths
 from ganeti_kernel.testing.devcluster import DevCluster
 
 pytestmark = pytest.mark.slow
@@ -12,6 +15,16 @@ pytestmark = pytest.mark.slow
 def running(cluster: DevCluster, node: int) -> list[str]:
     out = cluster.must("daemon-util", "list", node=node)
     return [line.split()[0] for line in out.splitlines() if " runs " in line]
+
+
+def leave_note(paths: Paths, folder: str) -> Path:
+    """Install a hook that writes down which operation it belongs to and its target."""
+    script = paths.hooks_dir / folder / "note"
+    script.parent.mkdir(parents=True)
+    said = paths.data_dir.parent / "hook-said"
+    script.write_text(f'#!/bin/sh\necho "$GANETI_OP_CODE $GANETI_OP_TARGET" >> {said}\n')
+    script.chmod(0o755)
+    return said
 
 
 def test_remove_add_destroy() -> None:
@@ -30,7 +43,9 @@ def test_remove_add_destroy() -> None:
         assert refused.code == 1
         assert "node2.example.com" in refused.err
         cluster.must("gnt-node", "remove", "node2")
+        said = leave_note(cluster.nodes[0], "cluster-destroy-post.d")
         cluster.must("gnt-cluster", "destroy", "--yes-do-it")
+        assert said.read_text() == "OP_CLUSTER_DESTROY cluster.example.com\n"
         assert running(cluster, 1) == []
         assert [path.name for path in cluster.nodes[0].data_dir.iterdir()] == [
             "config.data.destroyed"

@@ -1,0 +1,93 @@
+"""Where each operation's hooks run and what they see besides the object (upstream 3.0's hooks)."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import ganeti_kernel.operations  # noqa: F401 # registers them
+from ganeti_kernel.jobs.operation import OPERATIONS, Operation
+from ganeti_kernel.objects import Cluster, ConfigView, Instance, Network, Node, NodeGroup
+
+VIEW = ConfigView(
+    cluster=Cluster(uuid="c", cluster_name="clu", master_node="m", master_ip="127.0.0.1"),
+    nodegroups={name: NodeGroup(uuid=name, name=name) for name in ("first", "second")},
+    nodes={
+        uuid: Node(uuid=uuid, name=uuid, primary_ip=f"127.0.0.{number}", group=group)
+        for number, (uuid, group) in enumerate(
+            {"m": "first", "b": "first", "c": "second"}.items(), start=1
+        )
+    },
+    instances={"i": Instance(uuid="i", name="i", primary_node="b", hypervisor="fake", os="o+d")},
+    networks={"net": Network(uuid="net", name="net", network="192.0.2.0/28")},
+)
+
+CASES: list[tuple[str, dict[str, Any], str, str, dict[str, str]]] = [
+    ("OP_CLUSTER_POST_INIT", {}, "", "m", {}),
+    ("OP_CLUSTER_DESTROY", {}, "", "m", {"OP_TARGET": "clu"}),
+    ("OP_GROUP_ADD", {"group_name": "new"}, "m", "m", {}),
+    (
+        "OP_GROUP_SET_PARAMS",
+        {"group_name": "second", "alloc_policy": "preferred"},
+        *("m", "m"),
+        {"GROUP_NAME": "second", "NEW_ALLOC_POLICY": "preferred"},
+    ),
+    ("OP_GROUP_REMOVE", {"group_name": "second"}, "m", "m", {"GROUP_NAME": "second"}),
+    (
+        "OP_GROUP_RENAME",
+        {"group_name": "second", "new_name": "new"},
+        *("mc", "mc"),
+        {"OLD_NAME": "second", "NEW_NAME": "new"},
+    ),
+    ("OP_INSTANCE_STARTUP", {"force": True}, "mb", "mb", {"FORCE": "True"}),
+    ("OP_INSTANCE_SHUTDOWN", {"timeout": 7}, "mb", "mb", {"TIMEOUT": "7"}),
+    (
+        "OP_INSTANCE_REBOOT",
+        {"reboot_type": "hard", "shutdown_timeout": 7},
+        *("mb", "mb"),
+        {"REBOOT_TYPE": "hard", "IGNORE_SECONDARIES": "False", "SHUTDOWN_TIMEOUT": "7"},
+    ),
+    ("OP_INSTANCE_REMOVE", {"shutdown_timeout": 7}, "m", "mb", {"SHUTDOWN_TIMEOUT": "7"}),
+    ("OP_NODE_SET_PARAMS", {"offline": True}, "mc", "mc", {"OP_TARGET": "c", "OFFLINE": "True"}),
+    ("OP_NODE_REMOVE", {}, "mb", "mb", {"OP_TARGET": "c", "NODE_NAME": "c"}),
+    ("OP_NETWORK_REMOVE", {"network_name": "net"}, "m", "m", {"NETWORK_NAME": "net"}),
+    (
+        "OP_NETWORK_CONNECT",
+        {"network_mode": "routed", "network_link": "t"},
+        *("c", "c"),
+        {"GROUP_NAME": "second", "GROUP_NETWORK_MODE": "routed", "GROUP_NETWORK_LINK": "t"},
+    ),
+    ("OP_NETWORK_DISCONNECT", {}, "c", "c", {"GROUP_NAME": "second"}),
+]
+
+
+def checked(ident: str, given: dict[str, Any]) -> Operation[Any]:
+    """An operation as it is after its check; the fields that it does not ask for are defaults."""
+    op_class = OPERATIONS[ident]
+    names = {
+        "INSTANCE": {"instance_name": "i"},
+        "NODE": {"node_name": "c"},
+        "NETWORK": {"group_name": "second", "network_name": "net"},
+    }.get(op_class.OBJECT_TYPE, {})
+    known = set(op_class.OPCODE.__struct_fields__)
+    fields = {key: value for key, value in (names | given).items() if key in known}
+    made = op_class(op_class.OPCODE(**fields), SimpleNamespace(view=VIEW))  # type: ignore[arg-type] # a part of one
+    made.inst, made.node = VIEW.instances["i"], VIEW.nodes["c"]  # type: ignore[attr-defined] # as the checks do
+    made.group, made.network = VIEW.nodegroups["second"], VIEW.networks["net"]  # type: ignore[attr-defined] # as above
+    return made
+
+
+@pytest.mark.parametrize(("ident", "given", "pre", "post", "environment"), CASES)
+def test_hooks(
+    ident: str, given: dict[str, Any], pre: str, post: str, environment: dict[str, str]
+) -> None:
+    operation = checked(ident, given)
+    before, after = operation.hooks_nodes()
+    assert sorted(node.uuid for node in before) == sorted(pre)
+    assert sorted({node.uuid for node in after}) == sorted(post)
+    own = operation.hooks_environment()
+    assert {key: own.get(key) for key in environment} == environment
+    if operation.OBJECT_TYPE == "INSTANCE":
+        assert own["OP_TARGET"] == own["INSTANCE_NAME"] == "i"
