@@ -32,7 +32,12 @@ class Process:
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         # The end of the socket does not tell of the process's end: its children have it too.
-        self._watch = os.pidfd_open(pid)
+        try:
+            self._watch = os.pidfd_open(pid)
+        except OSError:  # no descriptors left: nobody would end it later
+            processes.kill_group(pid)
+            sock.close()
+            raise
         asyncio.get_running_loop().add_reader(self._watch, self._exited)
 
     async def receive(self, deadline: float) -> frames.Message:

@@ -171,12 +171,13 @@ def kill_strays(keep: Collection[int]) -> int:
 
 
 def _children() -> list[int]:
-    me = str(os.getpid())
+    me = b"%d" % os.getpid()
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                # bytes: a process may give itself any name, one that is no text included
+                fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
                 if fields[1] == me:
                     found.append(int(entry.name))
     return found

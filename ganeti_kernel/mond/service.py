@@ -151,8 +151,8 @@ class Service:
             lambda theirs: worker.serve_names(theirs, catalogue.offered),
             verbose=self._options.verbose,
         )
-        process = Process(pid, sock)
         self._frame.buried.add(pid)
+        process = Process(pid, sock)
         try:
             answer = await process.receive(LIST_DEADLINE)
             if isinstance(answer, Names):
@@ -181,7 +181,10 @@ class Service:
     async def _keep_sweeping(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_INTERVAL)
-            self._sweep()
+            try:
+                self._sweep()
+            except Exception:  # here and below: a chore that ends would not be missed until late
+                log.exception("cannot sweep up dead collectors' processes")
 
     def _sweep(self) -> None:
         """Reap what was killed; when there was something, look for what it left behind."""
@@ -199,11 +202,17 @@ class Service:
                 async with asyncio.timeout(LOOK_INTERVAL):
                     await self._look_again.wait()
             self._look_again.clear()
-            self._adjust(await self._names())
+            try:
+                self._adjust(await self._names())
+            except Exception:
+                log.exception("cannot look at which collectors there are")
 
     async def _keep_asking(self) -> None:
         while True:
-            await self._ask_settings()
+            try:
+                await self._ask_settings()
+            except Exception:
+                log.exception("cannot take over the cluster's settings of collectors")
             self._asked.set()
             await asyncio.sleep(settings.POLL_INTERVAL)
 
