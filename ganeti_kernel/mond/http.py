@@ -145,14 +145,19 @@ class Server:
 
 
 class Connection(asyncio.Protocol):
-    """One client. Requests are answered in order; while one waits, no more is read."""
+    """One client. Requests are answered in order; while one waits, no more is read.
 
-    __slots__ = ("_active", "_buffer", "_closing", "_server", "_task", "_transport")
+    While the client leaves answers unread (`_paused`), requests it has sent wait too: a few bytes
+    of them ask for megabytes.
+    """
+
+    __slots__ = ("_active", "_buffer", "_closing", "_paused", "_server", "_task", "_transport")
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self._buffer = b""
         self._closing = False
+        self._paused = False
         self._active = time.monotonic()
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
@@ -175,12 +180,14 @@ class Connection(asyncio.Protocol):
             self._task.cancel()
 
     def pause_writing(self) -> None:
+        self._paused = True
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if self._transport is not None and self._task is None and not self._closing:
-            self._transport.resume_reading()
+        self._paused = False
+        self._active = time.monotonic()
+        self._go_on()
 
     def data_received(self, data: bytes) -> None:
         self._active = time.monotonic()
@@ -203,7 +210,7 @@ class Connection(asyncio.Protocol):
 
     def _serve_buffer(self) -> None:
         """Answer the whole requests in the buffer."""
-        while self._buffer and self._task is None and not self._closing:
+        while self._buffer and self._task is None and not self._closing and not self._paused:
             end = self._buffer.find(_END)
             if end < 0:
                 if len(self._buffer) > MAX_HEAD:
@@ -255,9 +262,14 @@ class Connection(asyncio.Protocol):
             answer = DEFECT
         self._task = None
         self._write(self._server.respond(answer, close=close, version=version), close=close)
-        if self._transport is not None and not self._closing:
-            self._transport.resume_reading()
-            self._serve_buffer()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Serve again, unless there is still something to wait for."""
+        if self._transport is None or self._task is not None or self._closing or self._paused:
+            return
+        self._transport.resume_reading()
+        self._serve_buffer()
 
     def _write(self, response: bytes, *, close: bool = False) -> None:
         if self._transport is None:
