@@ -173,11 +173,14 @@ def _variance(values: Floats) -> Floats:
 def _updated(
     count: np.float64, total: Any, variance: Any, old: Floats, new: Floats
 ) -> tuple[Floats, Floats]:
-    """Sum and variance once one of ``count`` values changed from ``old`` to ``new``."""
+    """Sum and variance once one of ``count`` values changed from ``old`` to ``new``.
+
+    A variance that is no number (a node with spindle count 0) counts as none, as upstream's does.
+    """
     change = new - old
     squares = new * new - old * old
     scaled = count * squares - 2 * total * change - change * change
-    return total + change, np.maximum(0.0, variance + scaled / (count * count))
+    return total + change, np.fmax(0.0, variance + scaled / (count * count))
 
 
 def _unmet(state: State, request: Request) -> Floats | None:
