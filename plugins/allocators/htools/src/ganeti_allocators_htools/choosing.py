@@ -21,7 +21,7 @@ from .limits import (
     primary_codes,
     secondary_codes,
 )
-from .loaders.ialloc import section
+from .loaders.ialloc import items, optional, section
 from .loaders.text import choice
 from .model import TEMPLATES, Floats, Ints, ISpec
 from .numbers import fixed
@@ -46,7 +46,8 @@ def new_request(record: Mapping[str, Any]) -> Request:
     """An instance to allocate from its JSON form; raises `LoadError`."""
     what = "invalid request dict"
     disks = section(record, "disks", list, what)
-    nics = record.get("nics") or []
+    nics = items(record, "nics", dict, what)
+    section(record, "tags", list, what)
     return Request(
         name=section(record, "name", str, what),
         mem=section(record, "memory", int, what),
@@ -54,11 +55,11 @@ def new_request(record: Mapping[str, Any]) -> Request:
         vcpus=section(record, "vcpus", int, what),
         template=choice(section(record, "disk_template", str, what), TEMPLATES, "DiskTemplate"),
         disks=tuple(section(disk, "size", int, what) for disk in disks),
-        disk_spindles=tuple(disk.get("spindles") for disk in disks),
-        spindle_use=int(record.get("spindle_use", 1)),
+        disk_spindles=tuple(optional(disk, "spindles", int, what) for disk in disks),
+        spindle_use=section({"spindle_use": 1, **record}, "spindle_use", int, what),
         nics=len(nics),
-        networks=tuple(nic["network"] for nic in nics if nic.get("network")),
-        tags=tuple(section(record, "tags", list, what)),
+        networks=tuple(nic["network"] for nic in nics if optional(nic, "network", str, what)),
+        tags=tuple(items(record, "tags", str, what)),
     )
 
 
@@ -254,7 +255,7 @@ def names_of(state: State, nodes: Sequence[int]) -> list[str]:
 def allocate_one(request: Mapping[str, Any], state: State, rules: Rules) -> tuple[str, Any, State]:
     placer = Placer(state, new_request(request), rules)
     names = rules.restrict_to or request.get("restrict-to-nodes")
-    wanted = request.get("group_name")
+    wanted = optional(request, "group_name", str, "invalid request dict")
     if wanted is not None:
         groups = state.static.cluster.groups
         number = state.static.cluster.group_index.get(wanted)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganeti_kernel.specs import Description, hookimpl
 from ganeti_kernel.specs.allocator import Allocator
 
 from . import __version__
+
+if TYPE_CHECKING:
+    from .options import Options
 
 #: Request types of the protocol that it answers.
 REQUESTS = (
@@ -42,16 +45,30 @@ class Hail(Allocator):
         # numpy takes a tenth of a second: only a process that places something pays for it.
         from .errors import HtoolsError
         from .iallocator import answer
-        from .loaders import ialloc
-        from .options import Options
-        from .prepare import make_state, prepare
+        from .loaders.ialloc import section
+        from .message import question
 
-        settings = Options()
         try:
-            cluster = ialloc.parse(request, settings.static_kvm_node_memory)
-            loaded = prepare(cluster, settings)
-            state = make_state(loaded.cluster, loaded.rules, settings)
-            return dict(answer(request["request"], state).response)
-        except (HtoolsError, KeyError) as error:
+            settings = _settings(options)
+            wanted = section(request, "request", dict, "invalid iallocator message")
+            _, state, rules = question(request, settings)
+            return dict(answer(wanted, state, rules).response)
+        except HtoolsError as error:
             text = f"the request is not understood: {error}"
             return {"success": False, "info": text, "result": []}
+
+
+def _settings(parameters: Mapping[str, str]) -> Options:
+    """The allocator parameters as `hail`'s options; raises `UsageError` that names a bad one."""
+    from .errors import UsageError
+    from .options import read
+
+    flags = []
+    for name, value in parameters.items():
+        flags.append(f"--{name}" if value in ("", "True", "None") else f"--{name}={value}")
+        try:
+            read("hail", flags[-1:])
+        except UsageError as error:
+            why = str(error).split("\n\n")[0].rstrip().replace("\n", " ")
+            raise UsageError(f"allocator parameter {name!r}: {why}") from error
+    return read("hail", flags)

@@ -24,7 +24,7 @@ from .limits import (
     policy_failure,
     secondary_codes,
 )
-from .loaders.ialloc import section
+from .loaders.ialloc import items, section
 from .loaders.text import choice
 from .model import MIRROR, NO_NODE, TEMPLATES, Cluster, Ints
 from .moves import (
@@ -272,7 +272,8 @@ def relocate(request: Mapping[str, Any], state: State, rules: Rules) -> tuple[st
         raise LoadError(f"Unknown instance '{name}'")
     index = state.static.cluster.nodes.index
     given = []
-    for node in section(request, "relocate_from", list, what):
+    section(request, "relocate_from", list, what)
+    for node in items(request, "relocate_from", str, what):
         if node not in index:
             raise LoadError(f"Wrong number of elems found with name {node}")
         given.append(index[node])

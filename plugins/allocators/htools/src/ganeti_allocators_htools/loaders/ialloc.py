@@ -21,6 +21,8 @@ MAX_BYTES = 256 * 1024 * 1024
 
 def section(message: Mapping[str, Any], key: str, kind: type, what: str) -> Any:
     """A member of an object; raises `LoadError` in upstream's words."""
+    if not isinstance(message, Mapping):
+        raise LoadError(f"{what}: Unable to read JSObject")
     if key not in message:
         raise LoadError(
             f"{what}: key '{key}' not found, object contains only {shown_list(message)}"
@@ -30,6 +32,19 @@ def section(message: Mapping[str, Any], key: str, kind: type, what: str) -> Any:
         name = "Int" if kind is int else kind.__name__
         raise LoadError(f"{what}: key '{key}': Unable to read {name}")
     return value
+
+
+def optional(message: Mapping[str, Any], key: str, kind: type, what: str) -> Any:
+    """A member that may be missing or null, None then; raises `LoadError`."""
+    return None if message.get(key) is None else section(message, key, kind, what)
+
+
+def items(message: Mapping[str, Any], key: str, kind: type, what: str) -> list[Any]:
+    """A list of one kind of values, empty when it is missing or null; raises `LoadError`."""
+    values: list[Any] = optional(message, key, list, what) or []
+    if not all(isinstance(value, kind) for value in values):
+        raise LoadError(f"{what}: key '{key}': Unable to read a list of {kind.__name__}")
+    return values
 
 
 def decode(text: str) -> dict[str, Any]:
@@ -42,6 +57,14 @@ def decode(text: str) -> dict[str, Any]:
         raise LoadError("Parsing input IAllocator message: not an object")
     section(message, "request", dict, "invalid iallocator message")
     return message
+
+
+def _group(uuid: str, value: Any) -> dict[str, Any]:
+    what = f"invalid data for group '{uuid}'"
+    if not isinstance(value, Mapping):
+        raise LoadError(f"{what}: Unable to read JSObject")
+    items(value, "networks", str, what)
+    return {"uuid": uuid, **value}
 
 
 _LIVE = {
@@ -63,7 +86,7 @@ def _node(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
         "group.uuid": section(value, "group", str, what),
         "tags": value.get("tags") or [],
     }
-    params = value.get("ndparams") or {}
+    params = optional(value, "ndparams", dict, what) or {}
     # upstream 3.0 does not look at the CPU speed in these messages
     record |= {f"ndp/{key}": param for key, param in params.items() if key != "cpu_speed"}
     if not (record["offline"] or record["drained"] or record["vm_capable"] is False):
@@ -82,17 +105,17 @@ def _instance(name: str, value: Mapping[str, Any]) -> dict[str, Any]:
         "name": name,
         "be/memory": section(value, "memory", int, what),
         "be/vcpus": section(value, "vcpus", int, what),
-        "be/spindle_use": value.get("spindle_use", 1),
+        "be/spindle_use": section({"spindle_use": 1, **value}, "spindle_use", int, what),
         "be/auto_balance": True,
         "disk_usage": section(value, "disk_space_total", int, what),
         "disk_template": section(value, "disk_template", str, what),
         "disk.sizes": [section(disk, "size", int, what) for disk in disks],
-        "disk.spindles": [disk.get("spindles") for disk in disks],
+        "disk.spindles": [optional(disk, "spindles", int, what) for disk in disks],
         "status": _STATUSES.get(str(value.get("admin_state", "up")), "running"),
         "pnode": nodes[0],
         "snodes": nodes[1:],
         "tags": section(value, "tags", list, what),
-        "nic.count": len(value.get("nics") or []),
+        "nic.count": len(items(value, "nics", dict, what)),
         "forthcoming": bool(value.get("forthcoming")),
     }
 
@@ -101,15 +124,14 @@ def parse(message: Mapping[str, Any], kvm_node_memory: int = 0) -> Cluster:
     """The cluster in a decoded message; raises `LoadError`."""
     what = "invalid iallocator message"
     groups = [
-        {"uuid": uuid, **value}
-        for uuid, value in section(message, "nodegroups", dict, what).items()
+        _group(uuid, value) for uuid, value in section(message, "nodegroups", dict, what).items()
     ]
     nodes = section(message, "nodes", dict, what)
     instances = section(message, "instances", dict, what)
     info = {
         "tags": section(message, "cluster_tags", list, what),
         "ipolicy": section(message, "ipolicy", dict, what),
-        "enabled_hypervisors": message.get("enabled_hypervisors"),
+        "enabled_hypervisors": items(message, "enabled_hypervisors", str, what),
     }
     return build(
         [_node(name, value) for name, value in nodes.items()],

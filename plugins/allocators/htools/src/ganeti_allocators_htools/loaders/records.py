@@ -74,6 +74,8 @@ def ipolicy(record: Any, what: str) -> IPolicy:
     if not isinstance(record, Mapping):
         raise LoadError(f"{what}: not an instance policy")
     ranges = _get(record, "minmax", list, what)
+    if not ranges or not all(isinstance(entry, Mapping) for entry in ranges):
+        raise LoadError(f"{what}: field 'minmax' is no list of ranges")
     return IPolicy(
         std=ispec(record.get("std"), f"{what} std"),
         minmax=tuple(

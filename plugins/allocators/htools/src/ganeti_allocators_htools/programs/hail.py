@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sys
 
-from ganeti_allocators_htools.choosing import Rules
 from ganeti_allocators_htools.errors import HtoolsError, LoadError, UsageError
 from ganeti_allocators_htools.iallocator import answer
 from ganeti_allocators_htools.loaders import ialloc, text
+from ganeti_allocators_htools.message import question
 from ganeti_allocators_htools.options import Options
-from ganeti_allocators_htools.prepare import make_state, prepare, read_source
 
 from .hbal import save, saved_text, show_state
 
@@ -23,20 +22,9 @@ def run(options: Options) -> int:
     path = options.arguments[0]
     try:
         message = ialloc.read_message(path)
-        if options.text_data is not None or options.simulate:
-            cluster = read_source(options)
-        else:
-            cluster = ialloc.parse(message, options.static_kvm_node_memory)
-        loaded = prepare(cluster, options)
-        state = make_state(loaded.cluster, loaded.rules, options)
+        loaded, state, rules = question(message, options)
         if loaded.warnings and options.verbose > 1:
             sys.stderr.write("".join(f"  - {line}\n" for line in loaded.warnings))
-        restrict = options.restrict_allocation_to
-        rules = Rules(
-            options.capacity_checks,
-            options.ignore_soft_errors,
-            None if restrict is None else tuple(restrict),
-        )
         save(saved_text(state), options, "pre-ialloc", "before iallocator run")
         show_state(state, options, "Initial")
         result = answer(message["request"], state, rules)
