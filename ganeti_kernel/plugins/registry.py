@@ -115,9 +115,8 @@ class Registry:
         for item in self._enabled(kind):
             if item.name == name:
                 return item.label
-        for source in self._usable_sources(kind):
-            if name in source.names():
-                return source.location(name)
+        for source in self._serving(kind, name):
+            return source.location(name)
         return ""
 
     # -- one plugin ------------------------------------------------------------------------------
@@ -161,7 +160,7 @@ class Registry:
 
     def _load(self, kind: Kind, name: str) -> Plugin | Broken:
         candidates = [item for item in self._enabled(kind.name) if item.name == name]
-        sources = [source for source in self._usable_sources(kind.name) if name in source.names()]
+        sources = self._serving(kind.name, name)
         if len(candidates) + len(sources) > 1:
             return self._ambiguous(kind, name, candidates, sources)
         if candidates:
@@ -184,6 +183,12 @@ class Registry:
         except BaseException as error:  # a stranger's code: even sys.exit() must stay its own
             problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return Broken(kind.name, item.name, item.label, problem)
+
+    def _serving(self, kind: str, name: str) -> list[PluginSource]:
+        """The usable sources that offer a name which is not disabled for sources."""
+        if self._disabled.covers(kind_of(kind).name, name, "source"):
+            return []
+        return [source for source in self._usable_sources(kind) if name in source.names()]
 
     def _usable_sources(self, kind: str) -> Iterator[PluginSource]:
         name = kind_of(kind).name
@@ -231,18 +236,22 @@ class Registry:
         self, kind: Kind, name: str, found: list[Found], sources: list[PluginSource]
     ) -> Broken:
         owners = [item.label for item in found] + [source.location(name) for source in sources]
-        example = f"{name}@{found[0].distribution}"
-        reason = (
-            f"the name is offered by {' and by '.join(owners)}; disable one of them in "
-            f"{self._context.paths.plugins_config} (for example disabled.{kind.name} = "
-            f'["{example}"])'
-        )
+        config = self._context.paths.plugins_config
+        if found:
+            example = f'disabled.{kind.name} = ["{name}@{found[0].distribution}"]'
+            advice = f"disable one of them in {config} (for example {example})"
+        else:
+            advice = f'remove one, or disable both in {config} (disabled.{kind.name} = ["{name}"])'
+        reason = f"the name is offered by {' and by '.join(owners)}; {advice}"
         return Broken(kind.name, name, ", ".join(owners), reason)
 
     def _absent(self, kind: Kind, name: str) -> str:
         hidden = [item for item in self.found(kind.name) if item.name == name]
         words = kind.name.replace("_", " ")
-        if hidden:
+        from_source = self._disabled.covers(kind.name, name, "source") and any(
+            name in source.names() for source in self._usable_sources(kind.name)
+        )
+        if hidden or from_source:
             return (
                 f"{words} {name!r} is disabled in {self._context.paths.plugins_config}; "
                 f"remove it from disabled.{kind.name} to use it"
