@@ -22,6 +22,7 @@ from ganeti_kernel.objects.secrets import SecretRules
 from ganeti_kernel.objects.view import ConfigView
 from ganeti_kernel.paths import Paths, host_name
 from ganeti_kernel.plugins.registry import Registry
+from ganeti_kernel.plugins.secrets import secret_parameters
 from ganeti_kernel.specs import PluginContext
 from ganeti_kernel.specs.confd_query import ConfdQuery
 
@@ -33,8 +34,6 @@ SECRETS_HIDDEN: Final = "hide"
 SECRETS_HIDDEN_EVERYWHERE: Final = "hide-all"
 SECRETS_SHOWN: Final = "show"
 SECRET_POLICIES: Final = (SECRETS_HIDDEN, SECRETS_HIDDEN_EVERYWHERE, SECRETS_SHOWN)
-
-_KINDS_WITH_SECRETS: Final = ("hypervisor", "disk_template", "extstorage")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,13 +169,3 @@ def by_number(queries: Iterable[ConfdQuery]) -> dict[int, ConfdQuery]:
             names = " and ".join(item.describe().name for item in claims)
             log.error("not served: request type %d is claimed by %s; disable one", number, names)
     return {number: claims[0] for number, claims in out.items() if len(claims) == 1}
-
-
-def secret_parameters(registry: Registry) -> set[str]:
-    """Names of the parameters that installed plugins call secret."""
-    names: set[str] = set()
-    for kind in _KINDS_WITH_SECRETS:
-        good, _broken = registry.load_all(kind)
-        for plugin in good.values():
-            names |= {item.name for item in plugin.describe().parameters if item.secret}
-    return names

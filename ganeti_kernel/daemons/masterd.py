@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from ganeti_kernel.confd.service import secret_parameters
 from ganeti_kernel.config.keys import META_EPOCH, RESERVATIONS_PREFIX
 from ganeti_kernel.config.reservations import Reservations
 from ganeti_kernel.config.writer import ConfigWriter
@@ -31,6 +30,7 @@ from ganeti_kernel.luxi.server import LuxiServer, method_table
 from ganeti_kernel.objects.secrets import SecretRules
 from ganeti_kernel.paths import Paths, host_name
 from ganeti_kernel.plugins.registry import Registry
+from ganeti_kernel.plugins.secrets import secret_parameters
 from ganeti_kernel.rpc.client import NodeClient
 from ganeti_kernel.specs.base import PluginContext
 from ganeti_kernel.specs.store import Store, StoreBackend

@@ -85,7 +85,8 @@ def cluster_info(view: ConfigView) -> dict[str, Any]:
         "enabled_data_collectors": _collectors(cluster, "active", True),
         "data_collector_interval": _collectors(cluster, "interval", 5_000_000),
     }
-    return info | {name: getattr(cluster, name) for name in _AS_STORED}
+    stored = {name: getattr(cluster, name) for name in _AS_STORED}
+    return {**info, **view.secrets.redact(stored)}
 
 
 def config_values(

@@ -11,7 +11,7 @@ from ganeti_kernel.node import os_definitions, os_environment
 from ganeti_kernel.node.context import NodeContext
 from ganeti_kernel.node.instances import with_disks
 from ganeti_kernel.node.os_definitions import OsDefinition
-from ganeti_kernel.node.os_scripts import ScriptJob, run_script
+from ganeti_kernel.node.os_scripts import ScriptJob, run_script, scrub
 from ganeti_kernel.node.registry import node_call
 from ganeti_kernel.objects.guest import Guest, GuestDisk
 from ganeti_kernel.plugins import process
@@ -30,8 +30,16 @@ def os_diagnose(context: NodeContext) -> list[OsStatus]:
 
 
 @node_call("os_check")
-def os_check(context: NodeContext, name: str, osparams: dict[str, Any]) -> list[str]:
-    """What is wrong with installing OS `name` (with its variant) with these parameters."""
+def os_check(
+    context: NodeContext,
+    name: str,
+    osparams: dict[str, Any],
+    private: list[str] = [],  # noqa: B006 # read only
+) -> list[str]:
+    """What is wrong with installing OS `name` (with its variant) with these parameters.
+
+    `private` names the parameters whose values must not be seen in the answer.
+    """
     base, variant = os_definitions.split_name(name)
     try:
         definition = os_definitions.find(context.paths.os_search_path, base)
@@ -42,10 +50,12 @@ def os_check(context: NodeContext, name: str, osparams: dict[str, Any]) -> list[
         os_definitions.parameter_problem(definition, list(osparams)),
     ]
     found = [problem for problem in problems if problem is not None]
-    return found or _run_verify(definition, name, osparams)
+    return found or _run_verify(definition, name, osparams, private)
 
 
-def _run_verify(definition: OsDefinition, name: str, osparams: Mapping[str, Any]) -> list[str]:
+def _run_verify(
+    definition: OsDefinition, name: str, osparams: Mapping[str, Any], private: Sequence[str]
+) -> list[str]:
     script = definition.scripts.get("verify")
     if script is None:
         return []
@@ -61,10 +71,16 @@ def _run_verify(definition: OsDefinition, name: str, osparams: Mapping[str, Any]
         return [f"OS {name}: {error}"]
     if finished.code == 0:
         return []
+    values = [value.encode() for value in _values(osparams, private)]
+    tail = scrub(finished.tail().encode(), values).decode("utf-8", "replace")
     return [
         f"OS {name}: the verify script refused the parameters (exit code {finished.code}): "
-        f"{finished.tail() or 'it did not say why'}"
+        f"{tail or 'it did not say why'}"
     ]
+
+
+def _values(osparams: Mapping[str, Any], private: Sequence[str]) -> list[str]:
+    return [str(osparams[name]) for name in private if name in osparams]
 
 
 @node_call("os_create")
@@ -131,7 +147,7 @@ def _run(
             instance=guest.name,
             env=env | dict(extra),
             timeout=seconds - MARGIN,
-            secrets=[str(osparams[name]) for name in private if name in osparams],
+            secrets=_values(osparams, private),
         ),
     )
 

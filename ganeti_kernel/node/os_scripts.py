@@ -120,8 +120,8 @@ def end_leftovers(paths: Paths, instance: str) -> None:
 
 
 def scrub(line: bytes, secrets: Sequence[bytes]) -> bytes:
-    """Replace every secret value in a line."""
-    for secret in secrets:
+    """Replace every secret value in a line; the longest first, as one may begin another."""
+    for secret in sorted(secrets, key=len, reverse=True):
         if secret:
             line = line.replace(secret, HIDDEN.encode())
     return line

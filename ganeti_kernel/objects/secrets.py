@@ -22,7 +22,9 @@ _SOUNDS_SECRET: Final = re.compile(
 _NAMES_A_FILE: Final = re.compile(r"[_-](?:file|path|dir)$", re.IGNORECASE)
 
 _PRIVATE: Final = frozenset({"osparams_private", "osparams_private_cluster", "osparams_secret"})
-_PARAMETERS: Final = frozenset({"params", "hvparams", "diskparams", "os_hvp"})
+_PARAMETERS: Final = frozenset(
+    {"params", "hvparams", "diskparams", "os_hvp", "hv_instance", "hv_actual"}
+)
 
 
 @dataclass(frozen=True, slots=True)

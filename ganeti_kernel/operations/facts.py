@@ -8,9 +8,11 @@ from typing import Any
 
 from ganeti_kernel.errors import ECODE_INVAL, ECODE_STATE, OpPrereqError, PluginError
 from ganeti_kernel.objects import Cluster
+from ganeti_kernel.objects.secrets import SecretRules
 from ganeti_kernel.paths import Paths, host_name
 from ganeti_kernel.plugins import Registry
 from ganeti_kernel.plugins.parameters import validate
+from ganeti_kernel.plugins.secrets import secret_parameters
 from ganeti_kernel.specs import Description, PluginContext
 
 STORAGE_DIRECTORY = "directory:"
@@ -45,3 +47,8 @@ def storage_directory(cluster: Cluster, description: Description) -> str:
         if feature.startswith(STORAGE_DIRECTORY):
             return str(getattr(cluster, feature.removeprefix(STORAGE_DIRECTORY), ""))
     return cluster.file_storage_dir if "file" in description.features else ""
+
+
+def secret_rules() -> SecretRules:
+    """What a job's result must not show: a view of a job process does not know plugins."""
+    return SecretRules(names=frozenset(secret_parameters(registry())))

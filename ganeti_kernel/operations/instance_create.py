@@ -158,6 +158,7 @@ class InstanceCreate(Operation[OpInstanceCreate]):
             "os_check",
             name=op.os_type,
             osparams={**public, **private, **self.context.secrets},
+            private=sorted({*private, *self.context.secrets}),
         )
         if problems:
             finding.refuse(
@@ -243,7 +244,13 @@ class InstanceCreate(Operation[OpInstanceCreate]):
             len(self.op.nics),
             be["spindle_use"],
         )
-        problems = ipolicy.violations(ipolicy.policy_of(view, group), self.template, spec)
+        features = facts.describe("disk_template", self.template).features
+        problems = ipolicy.violations(
+            ipolicy.policy_of(view, group),
+            self.template,
+            spec,
+            no_disks="no-disks" in features,
+        )
         if problems:
             finding.refuse(
                 f"Instance allocation to group {group.name if group else '?'} violates policy: "

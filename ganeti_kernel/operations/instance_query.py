@@ -11,7 +11,7 @@ from ganeti_kernel.jobs.opcodes import OpInstanceConsole, OpInstanceQueryData
 from ganeti_kernel.jobs.operation import JobContext, Operation, Step, StepPlan, operation, step
 from ganeti_kernel.objects import ConfigView, GuestDisk, Instance, Nic
 from ganeti_kernel.objects.params import os_base
-from ganeti_kernel.operations import finding
+from ganeti_kernel.operations import facts, finding
 from ganeti_kernel.operations.guests import build_disk, build_guest
 
 
@@ -22,13 +22,13 @@ class GatherInstances(Step):
     NAME = "instance.query-data"
 
     def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
-        view = context.view
+        view, rules = context.view, facts.secret_rules()
         out = {}
         for uuid in args["uuids"]:
             inst = view.instances.get(uuid)
             if inst is not None:
                 live = None if args["static"] else _ask(context, inst)
-                out[uuid] = describe(view, inst, live)
+                out[uuid] = rules.redact(describe(view, inst, live))
         return out
 
 

@@ -39,9 +39,16 @@ _WHAT: Final = {
 
 
 def violations(
-    policy: Mapping[str, Any], template: str, spec: Mapping[str, Sequence[int]]
+    policy: Mapping[str, Any],
+    template: str,
+    spec: Mapping[str, Sequence[int]],
+    *,
+    no_disks: bool = False,
 ) -> list[str]:
-    """Return what breaks the policy; the ranges are alternatives, the nearest one is reported."""
+    """Return what breaks the policy; the ranges are alternatives, the nearest one is reported.
+
+    `no_disks`: the template's instances have none, so their number is not looked at.
+    """
     problems: list[str] = []
     templates = policy.get("disk-templates")
     if templates is not None and template not in templates:
@@ -49,17 +56,17 @@ def violations(
             f"disk template {template} is not allowed (allowed: {', '.join(sorted(templates))})"
         )
     ranges = policy.get("minmax") or []
-    found = [_outside(item, spec, diskless=template == "diskless") for item in ranges]
+    found = [_outside(item, spec, no_disks=no_disks) for item in ranges]
     return problems + (min(found, key=len) if found else [])
 
 
 def _outside(
-    limits: Mapping[str, Any], spec: Mapping[str, Sequence[int]], *, diskless: bool
+    limits: Mapping[str, Any], spec: Mapping[str, Sequence[int]], *, no_disks: bool
 ) -> list[str]:
     low, high = limits.get("min", {}), limits.get("max", {})
     problems = []
     for key, values in spec.items():
-        if key == "disk-count" and diskless:
+        if key == "disk-count" and no_disks:
             continue
         for value in values:
             if not low.get(key, value) <= value <= high.get(key, value):

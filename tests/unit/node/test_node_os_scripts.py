@@ -295,6 +295,17 @@ def test_os_check(
     assert problem is None or problem in found[0]
 
 
+def test_a_verify_script_that_tells_a_secret(node: Any, definition: Path) -> None:
+    (definition / "verify").write_text('#!/bin/sh\necho "bad: $OSP_RELEASE"; exit 1\n')
+    [problem] = guest_os.os_check(node.context, "probe", {"release": "hunter2"}, ["release"])
+    assert "hunter2" not in problem
+    assert "bad: " in problem
+
+
+def test_one_secret_may_begin_another() -> None:
+    assert b"rest" not in scrub(b"say pass and passrest", [b"pass", b"passrest"])
+
+
 def test_a_verify_script_that_hangs(
     node: Any, definition: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
