@@ -136,7 +136,10 @@ class EngineQueries:
             archived = job is None
             job = job or await queue.find_archived(job_id)
             if job is not None:
-                row = JobRow(job, queue.logs(job_id) if logs else {}, archived)
+                log: Mapping[int, Sequence[Any]] = {}
+                if logs:
+                    log = await queue.archived_logs(job_id) if archived else queue.logs(job_id)
+                row = JobRow(job, log, archived)
                 out[job_id] = dict(zip(fields, job_values(row, fields), strict=True))
         return out
 

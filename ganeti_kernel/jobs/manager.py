@@ -7,6 +7,7 @@ is told; the lock manager and the table of processes are rebuilt from the queue 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -394,7 +395,8 @@ class JobManager:
             return True, f"Job {job_id} canceled"
         await self.queue.update(job_id, _mark_canceled)
         if kill and entry.pid and self._alive(job_id):
-            os.kill(entry.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may end at this moment
+                os.kill(entry.pid, signal.SIGKILL)
             return True, f"Job {job_id} was killed; what it had begun is undone"
         future = self._grants.get(job_id)
         if future is not None and not future.done():

@@ -90,7 +90,10 @@ class JobProcesses:
         delay, longest = RESTART_DELAY
         while True:
             self._ready.clear()
-            await self._run_parent()
+            try:
+                await self._run_parent()
+            except OSError as error:  # no memory, no process: jobs wait, they are not lost
+                log.error("the parent of job processes cannot be started: %s", error)
             if self._ready.is_set():  # it had worked; one that cannot even start must not spin
                 delay = RESTART_DELAY[0]
             log.warning("the parent of job processes died; starting another")
@@ -99,7 +102,12 @@ class JobProcesses:
             delay = min(longest, delay * 2)
 
     async def _run_parent(self) -> None:
+        with contextlib.ExitStack() as undo:
+            await self._serve_parent(undo)
+
+    async def _serve_parent(self, undo: contextlib.ExitStack) -> None:
         ours, theirs = socket.socketpair()
+        undo.enter_context(ours)
         environment = dict(os.environ)
         environment[ROOT_VARIABLE] = str(self._paths.root)
         with theirs:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -83,23 +83,19 @@ class JobQueue:
         return job
 
     async def find_archived(self, job_id: int) -> Job | None:
-        def read(store: Store) -> tuple[Job | None, list[tuple[int, LogEntry]]]:
+        def read(store: Store) -> Job | None:
             entry = store.get(archive_key(job_id))
-            if entry is None:
-                return None, []
-            return _decode_job(entry.key, entry.value), _load_log(store, job_id)
+            return None if entry is None else _decode_job(entry.key, entry.value)
 
-        job, entries = await self._committer.read(read)
-        if job is not None:
-            self._logs.setdefault(job_id, entries)
-        return job
+        return await self._committer.read(read)
 
     def logs(self, job_id: int) -> dict[int, list[LogEntry]]:
-        """Opcode index -> log entries."""
-        out: dict[int, list[LogEntry]] = {}
-        for index, entry in self._logs.get(job_id, ()):
-            out.setdefault(index, []).append(entry)
-        return out
+        """Opcode index -> log entries, of a job in the queue."""
+        return _by_opcode(self._logs.get(job_id, ()))
+
+    async def archived_logs(self, job_id: int) -> dict[int, list[LogEntry]]:
+        """The same of an archived job, from disk: the archive may be of any size."""
+        return _by_opcode(await self._committer.read(lambda store: _load_log(store, job_id)))
 
     def log_entries(self, job_id: int, after: int = 0) -> list[LogEntry]:
         """All log entries of a job with a serial greater than `after`."""
@@ -153,7 +149,7 @@ class JobQueue:
             try:
                 if isinstance(ops, GenericError):
                     raise ops
-                job = self._new_job(ops, out)
+                job = self._new_job(ops, out, taken=len(new))
             except GenericError as error:
                 out.append((False, str(error)))
                 continue
@@ -176,10 +172,12 @@ class JobQueue:
             self.submitted()
         return out
 
-    def _new_job(self, ops: Sequence[Opcode], before: Sequence[tuple[bool, int | str]]) -> Job:
+    def _new_job(
+        self, ops: Sequence[Opcode], before: Sequence[tuple[bool, int | str]], taken: int
+    ) -> Job:
         if not ops:
             raise JobQueueError("a job needs at least one opcode")
-        if len(self.jobs) >= MAX_JOBS:
+        if len(self.jobs) + taken >= MAX_JOBS:
             raise JobQueueFull(f"Job queue has {MAX_JOBS} jobs and is full; archive some")
         job_id, stamp = self._serial + 1, now()
         records: list[OpRecord] = []
@@ -345,6 +343,13 @@ def _load(
     serial = store.get(QUEUE_SERIAL)
     last = max([int(serial.value) if serial else 0, *jobs])
     return jobs, logs, last, store.get(DRAIN_KEY) is not None
+
+
+def _by_opcode(entries: Iterable[tuple[int, LogEntry]]) -> dict[int, list[LogEntry]]:
+    out: dict[int, list[LogEntry]] = {}
+    for index, entry in entries:
+        out.setdefault(index, []).append(entry)
+    return out
 
 
 def _load_log(store: Store, job_id: int) -> list[tuple[int, LogEntry]]:

@@ -134,7 +134,9 @@ class Methods:
             if row is None:
                 raise JobLost(f"Job {number} not found in queue")
             values = job_values(row, fields)
-            logs = self._queue.log_entries(number, log_serial or 0)
+            entries = (entry for log in row.logs.values() for entry in log)
+            new = (entry for entry in entries if entry.serial > (log_serial or 0))
+            logs = sorted(new, key=lambda entry: entry.serial)
             if values != previous or logs:
                 return [values, logs]
             left = deadline - time.monotonic()
@@ -178,7 +180,9 @@ class Methods:
         if job is not None:
             return JobRow(job, self._queue.logs(job_id))
         job = await self._queue.find_archived(job_id)
-        return None if job is None else JobRow(job, self._queue.logs(job_id), archived=True)
+        if job is None:
+            return None
+        return JobRow(job, await self._queue.archived_logs(job_id), archived=True)
 
     # -- queries -------------------------------------------------------------------------------
 

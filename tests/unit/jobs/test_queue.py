@@ -165,8 +165,8 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not ok
         assert "bytes" in str(text)
         monkeypatch.setattr(queue_module, "MAX_JOBS", 1)
-        await queue.submit([[op()]])
-        ((ok, text),) = await queue.submit([[op()]])
+        one, (ok, text) = await queue.submit([[op()], [op()]])
+        assert one == (True, 1)
         assert (ok, text) == (False, "Job queue has 1 jobs and is full; archive some")
         await queue.append_log(1, 0, "message", "y" * (1 << 20))
         (entry,) = queue.log_entries(1)
@@ -189,7 +189,7 @@ def test_reason_trail_gets_the_jobs_own_entry(tmp_path: Path) -> None:
     async def body(queue: JobQueue, _disk: FullDisk) -> None:
         await queue.submit([[op(reason=[["gnt:user", "why", 5]])]])
         trail = queue.get(1).ops[0].input["reason"]
-        assert trail[0] == ["gnt:user", "why", 5] or trail[0] == ("gnt:user", "why", 5)
+        assert tuple(trail[0]) == ("gnt:user", "why", 5)
         assert trail[1][:2] == ["gnt:opcode:test_delay", "job=1;index=0"]
 
     run(tmp_path, body)
