@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -195,7 +196,10 @@ class NodeClient:
             return f"cannot connect to {where}: {why}; is ganeti-noded running there?"
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return f"cannot connect to {where} within {RPC_CONNECT_TIMEOUT} seconds"
-        if isinstance(error, aiohttp.ServerDisconnectedError):
+        # In TLS 1.3 a client hears of a refused certificate only when it has sent its request: as
+        # an end or a reset, whichever its kernel saw first.
+        reset = isinstance(error, OSError) and error.errno in (errno.ECONNRESET, errno.EPIPE)
+        if reset or isinstance(error, aiohttp.ServerDisconnectedError):
             return (
                 f"{where} closed the connection without an answer; if it does not accept this "
                 "machine's certificate, the node daemon's log there says so"

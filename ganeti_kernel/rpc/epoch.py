@@ -1,8 +1,10 @@
 """Only the current master changes a node.
 
-Every term of a master has a number, its epoch, that grows with each change of master. A node
+Every term of a master has a number, its epoch, that is to grow with each change of master. A node
 remembers the highest one it has obeyed, on disk, and refuses a call of a lower one: a master that
-was replaced while it could not be reached cannot do harm when it comes back.
+was replaced while it could not be reached cannot do harm when it comes back. Nothing changes the
+master yet, so the number is 0 until what does writes `meta/epoch`; a mere restart must not raise
+it, since job processes outlive the master daemon with the epoch they began with.
 """
 
 from __future__ import annotations
@@ -42,11 +44,6 @@ class EpochGuard:
             write_durably(self._file, f"{epoch}\n".encode(), 0o600)
             log.info("this node obeys the master of epoch %d now", epoch)
             self._highest = epoch
-
-    def forget(self) -> None:
-        """Start anew: the node has left its cluster."""
-        self._file.unlink(missing_ok=True)
-        self._highest = 0
 
     def _read(self) -> int:
         try:

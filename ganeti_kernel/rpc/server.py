@@ -203,7 +203,7 @@ async def _body(request: web.BaseRequest) -> bytes:
 def _arguments(handler: Handler, body: bytes) -> dict[str, Any]:
     try:
         values = msgspec.json.decode(body, type=handler.arguments)
-    except msgspec.MsgspecError as error:
+    except wire.NOT_A_MESSAGE as error:
         problem = ParameterError(f"arguments of {handler.name}: {error}")
         raise _Refused(400, problem) from None
     return {field: getattr(values, field) for field in values.__struct_fields__}

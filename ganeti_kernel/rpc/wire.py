@@ -18,6 +18,9 @@ DEADLINE_HEADER: Final = "X-Ganeti-Deadline"
 MAX_BODY: Final = 64 << 20
 """Bytes of a request or an answer."""
 
+NOT_A_MESSAGE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding bytes of a stranger may raise."""
+
 
 class _Reply(msgspec.Struct, forbid_unknown_fields=True):
     result: Any = None
@@ -47,7 +50,7 @@ def decode_reply(body: bytes, result: Any) -> Any:
         if reply.error is not None:
             raise decode_error(*reply.error)
         return msgspec.convert(reply.result, result)
-    except msgspec.MsgspecError as error:
+    except NOT_A_MESSAGE as error:
         raise RemoteError(f"the answer is not understood ({error})") from None
 
 
