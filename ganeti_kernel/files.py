@@ -23,7 +23,12 @@ def write_durably(path: Path, content: bytes, mode: int, *, uid: int = -1, gid: 
     except BaseException:
         os.unlink(name)  # noqa: PTH108
         raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Put the names in a directory on disk. Raises OSError."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:

@@ -114,14 +114,17 @@ def read(path: Path) -> bytes:
 def read_open(descriptor: int, path: Path) -> bytes:
     """The same for a file that is open already; raises OSError too."""
     size = os.fstat(descriptor).st_size
+    parts: list[bytes] = []
+    taken = 0
+    while size <= MAX_CONFIG_BYTES and (part := os.read(descriptor, max(65536, size + 1))):
+        parts.append(part)
+        taken += len(part)
+        size = max(size, taken)  # a device or a pipe has no size of its own
     if size > MAX_CONFIG_BYTES:
         raise ConfigurationError(
-            f"{path} has {size} bytes, more than the {MAX_CONFIG_BYTES} that are read; it is not "
-            f"a cluster configuration"
+            f"{path} has more than the {MAX_CONFIG_BYTES} bytes that are read; it is not a cluster "
+            f"configuration"
         )
-    parts = []
-    while part := os.read(descriptor, max(65536, size + 1)):
-        parts.append(part)
     return b"".join(parts)
 
 

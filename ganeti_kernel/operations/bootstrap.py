@@ -6,7 +6,6 @@ Whatever fails, the machine is left as it was.
 from __future__ import annotations
 
 import ipaddress
-import os
 import secrets
 import shutil
 import time
@@ -25,6 +24,7 @@ from ganeti_kernel.errors import (
     OpPrereqError,
     PluginError,
 )
+from ganeti_kernel.files import write_durably
 from ganeti_kernel.objects import ConfigView
 from ganeti_kernel.paths import Paths, host_name
 from ganeti_kernel.plugins import Registry
@@ -79,7 +79,7 @@ def initialise(paths: Paths, options: ClusterOptions, say: Callable[[str], None]
             (_domain_secret(paths), f"{secrets.token_hex(32)}\n".encode(), 0o400),
         ):
             made.append(path)
-            _write(path, content, mode)
+            write_durably(path, content, mode)
         view = initial_view(
             cluster_name=cluster_name,
             node_name=node_name,
@@ -105,7 +105,7 @@ def initialise(paths: Paths, options: ClusterOptions, say: Callable[[str], None]
             store_view(store, view)
         finally:
             store.close()
-        _write(paths.config_file, dump(view), 0o640)
+        write_durably(paths.config_file, dump(view), 0o640)
         made += [paths.ssconf(key) for key in ssconf_values(view)]
         write_ssconf(paths, ssconf_values(view))
     except BaseException:
@@ -159,6 +159,7 @@ def forget_cluster(paths: Paths) -> list[Path]:
         paths.node_certificate,
         paths.hmac_key,
         _domain_secret(paths),
+        paths.data_dir / "epoch",
         *sorted(paths.data_dir.glob("ssconf_*")),
     ]
     for path in names:
@@ -179,15 +180,6 @@ def _companions(store: Path) -> list[Path]:
 def _make_directories(paths: Paths) -> None:
     for path in (paths.data_dir, paths.run_dir, paths.log_dir, paths.conf_dir, paths.socket_dir):
         path.mkdir(parents=True, exist_ok=True)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    """Write a file that is never readable by more than `mode` allows."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with open(handle, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def _address(text: str | None) -> str | None:

@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import quote
 
 from ganeti_kernel.errors import StoreError
+from ganeti_kernel.files import sync_directory
 from ganeti_kernel.specs.base import Description, hookimpl
 from ganeti_kernel.specs.store import (
     MAX_OPERATIONS,
@@ -320,7 +321,7 @@ def _create(path: Path) -> None:
             finally:
                 db.close()
             os.link(draft, path)
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
         finally:
             draft.unlink(missing_ok=True)
     except FileExistsError:
@@ -329,14 +330,6 @@ def _create(path: Path) -> None:
         raise StoreError(f"cannot create store {path}: {error.strerror}") from error
     except sqlite3.Error as error:
         raise StoreError(f"cannot create store {path}: {_explain(error)}") from error
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _check_changes(changes: Sequence[Change]) -> None:
