@@ -22,6 +22,7 @@ from ganeti_kernel.paths import Paths
 from ganeti_kernel.specs.base import PluginContext
 from ganeti_kernel.specs.store import Store
 from ganeti_kernel.store.sqlite import SqliteBackend
+from ganeti_kernel.testing.waiting import wait_until
 
 MODULES = Path(__file__).parent / "data" / "modules"
 NODE = "node1.example.com"
@@ -90,7 +91,7 @@ class Master:
                 env=self.environment,
                 stderr=log,
             )
-        wait_until(self.serves, f"the master daemon: {self.errors()}")
+        wait_until(self.serves, lambda: f"the master daemon serves: {self.errors()}")
 
     def serves(self) -> bool:
         assert self.process is not None
@@ -170,7 +171,7 @@ class Master:
                 return None
             return row if row[0] in FINAL else None
 
-        status, results, logs = wait_until(ended, f"job {job_id}")
+        status, results, logs = wait_until(ended, f"job {job_id} to end")
         return status, results[0], [entry[3] for log in logs for entry in log]
 
     def wait_until(self, condition: Callable[[], Any], what: str) -> None:
@@ -190,16 +191,6 @@ class Master:
             ]
         finally:
             store.close()
-
-
-def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + LONG
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < deadline, f"no end of waiting for {what}"
-        time.sleep(0.01)
 
 
 @pytest.fixture

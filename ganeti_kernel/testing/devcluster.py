@@ -71,7 +71,11 @@ class DevCluster:
         return ran.out
 
     def __enter__(self) -> Self:
-        self.up()
+        try:
+            self.up()
+        except BaseException:
+            self.down()  # of what came up: nobody else will
+            raise
         return self
 
     def __exit__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -75,6 +76,8 @@ def test_demo() -> None:
             )
         else:
             assert "hypervisor fake" in out
+            no_qemu = shutil.which("qemu-system-x86_64") is None and "QEMU is not installed" in out
+            assert no_qemu or "no guest kernel can be had" in out
     finally:
         demo(root, "stop")
     assert belonging(root) == []

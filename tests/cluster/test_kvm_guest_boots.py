@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ganeti_hypervisors_kvm import KvmHypervisor, taps
 from ganeti_networks_bridged import BridgedScript
-from ganeti_os_busybox import BusyboxError, install, kernel
+from ganeti_os_busybox import CannotFetch, install, kernel
 from ganeti_storage_ext_loopfile import LoopfileProvider
 
 from ganeti_kernel.objects import BlockDevice, Guest, GuestDisk, GuestNic
@@ -48,10 +48,10 @@ class Nics:
 
 @pytest.fixture(scope="module")
 def boot_files() -> tuple[Path, Path]:
-    """Kernel and RAM disk, fetched once for this user."""
+    """Kernel and RAM disk, made once for this user and this code."""
     try:
         return kernel.prepare(kernel.cache_directory())
-    except BusyboxError as error:
+    except CannotFetch as error:
         pytest.skip(f"no kernel to boot: {error}")
 
 

@@ -11,19 +11,19 @@ import site
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ganeti_kernel.testing.waiting import wait_until
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 NODES = 3
-WAIT = 40.0
 DISTRIBUTION = "stranger-humidity"
 PACKAGE = '''\
 """Throw-away."""
@@ -111,37 +111,35 @@ class Cluster:
                     found[node] = json.load(answer)["data"]
         return found
 
+    def wait_for_reports(self, wanted: dict[str, Any]) -> None:
+        wait_until(lambda: self.reports() == wanted, lambda: f"{wanted}, not {self.reports()}")
+
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="gnt-coll-"))
-    made = Cluster(folder)
     try:
-        made.devcluster("up", "--nodes", str(NODES))
-        yield made
+        made = Cluster(folder)
+        try:
+            made.devcluster("up", "--nodes", str(NODES))
+            yield made
+        finally:
+            down = subprocess.run(
+                [made.bin / "gnt-devcluster", "down", "--root", made.root],
+                capture_output=True,
+                text=True,
+                timeout=100,
+                check=False,
+            )
     finally:
-        subprocess.run(
-            [made.bin / "gnt-devcluster", "down", "--root", made.root],
-            capture_output=True,
-            timeout=100,
-            check=False,
-        )
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + WAIT
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.1)
-    return condition()
+    assert down.returncode == 0, down.stdout + down.stderr
 
 
 def test_comes_and_goes_on_all_nodes(cluster: Cluster) -> None:
     nodes = cluster.addresses()
     assert len(nodes) == NODES
-    assert eventually(lambda: not any(cluster.reports().values()))
+    cluster.wait_for_reports(dict.fromkeys(nodes))
 
     project = cluster.folder / "project"
     (project / "src/stranger_humidity").mkdir(parents=True)
@@ -150,7 +148,7 @@ def test_comes_and_goes_on_all_nodes(cluster: Cluster) -> None:
     cluster.pip("install", "--no-index", "--no-deps", "--no-build-isolation", project)
     cluster.reload()
     wanted = {node: {"node": node, "percent": 40} for node in nodes}
-    assert eventually(lambda: cluster.reports() == wanted), cluster.reports()
+    cluster.wait_for_reports(wanted)
 
     seen = json.loads(cluster.devcluster("exec", "node1", "--", "gnt-mon", "--json"))
     assert {row["node"] for row in seen} == set(nodes)
@@ -158,4 +156,4 @@ def test_comes_and_goes_on_all_nodes(cluster: Cluster) -> None:
 
     cluster.pip("uninstall", "--yes", DISTRIBUTION)
     cluster.reload()
-    assert eventually(lambda: not any(cluster.reports().values())), cluster.reports()
+    cluster.wait_for_reports(dict.fromkeys(nodes))

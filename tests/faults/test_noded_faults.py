@@ -12,9 +12,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -25,11 +25,13 @@ from ganeti_kernel.objects.guest import Guest
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.rpc import certificates
 from ganeti_kernel.rpc.sync import SyncNodeClient
+from ganeti_kernel.testing.waiting import wait_until
 
 NAME = "node1.example.com"
 NODE = Node(name=NAME, primary_ip="127.0.0.1", uuid="n1")
 GUEST = Guest(name="inst1.example.com", uuid="i1", hypervisor="none", os="probe")
 PATIENCE = 30.0
+T = TypeVar("T")
 
 
 class Noded:
@@ -63,17 +65,13 @@ class Noded:
             self.process = subprocess.Popen(
                 [*command, "-f", "-b", "127.0.0.1", "-p", "0"], env=env, stderr=log
             )
-        found = self.wait_for(lambda: re.search(r"ready: .* port (\d+)", self.log.read_text()))
+        found = self.wait_for(
+            lambda: re.search(r"ready: .* port (\d+)", self.log.read_text()), "the daemon is ready"
+        )
         self.port = int(found[1])
 
-    def wait_for(self, look: Any) -> Any:
-        ends = time.monotonic() + PATIENCE
-        while time.monotonic() < ends:
-            found = look()
-            if found:
-                return found
-            time.sleep(0.02)
-        raise AssertionError(f"nothing within {PATIENCE} seconds; log:\n{self.log.read_text()}")
+    def wait_for(self, look: Callable[[], T | None], what: str) -> T:
+        return wait_until(look, lambda: f"{what}; log:\n{self.log.read_text()}", PATIENCE)
 
     def kill(self, sign: int = signal.SIGKILL) -> int:
         assert self.process is not None
@@ -119,7 +117,9 @@ def test_a_daemon_killed_during_an_installation(noded: Noded, tmp_path: Path) ->
 
         thread = threading.Thread(target=call)
         thread.start()
-        noded.wait_for(lambda: notes.exists() and notes.read_text().endswith("\n"))
+        noded.wait_for(
+            lambda: notes.exists() and notes.read_text().endswith("\n"), "the script begins"
+        )
         noded.kill()
         thread.join(PATIENCE)
     assert failures
@@ -133,7 +133,10 @@ def test_a_daemon_killed_during_an_installation(noded: Noded, tmp_path: Path) ->
         client.call(NODE, "os_create", guest=GUEST, osparams={})
     assert notes.read_text().splitlines()[1:] == ["again"]
     state = Path(f"/proc/{script}/stat")
-    noded.wait_for(lambda: not state.exists() or state.read_text().split()[2] == "Z")
+    noded.wait_for(
+        lambda: not state.exists() or state.read_text().split()[2] == "Z",
+        "the script of before ends",
+    )
 
 
 def test_the_same_call_while_the_first_still_runs(noded: Noded, tmp_path: Path) -> None:
@@ -148,7 +151,7 @@ def test_the_same_call_while_the_first_still_runs(noded: Noded, tmp_path: Path) 
 
     threads = [threading.Thread(target=call) for _ in range(3)]
     threads[0].start()
-    noded.wait_for(notes.exists)
+    noded.wait_for(notes.exists, "the script begins")
     for thread in threads[1:]:
         thread.start()
     with noded.client() as client:
@@ -187,7 +190,7 @@ def test_removing_a_disk_ends_the_installation_onto_it(noded: Noded, tmp_path: P
 
     thread = threading.Thread(target=call)
     thread.start()
-    noded.wait_for(notes.exists)
+    noded.wait_for(notes.exists, "the script begins")
     disk = {"uuid": "d", "index": 0, "dev_type": "none", "logical_id": [], "size": 1}
     with noded.client() as client, pytest.raises(Exception, match="'none' is not installed"):
         client.call(NODE, "disk_remove", disk={**disk, "instance": GUEST.name})
@@ -230,7 +233,7 @@ def test_a_reload_takes_up_a_new_certificate(noded: Noded) -> None:
     noded.renew()
     assert noded.process is not None
     noded.process.send_signal(signal.SIGHUP)
-    noded.wait_for(lambda: "reloading" in noded.log.read_text())
+    noded.wait_for(lambda: "reloading" in noded.log.read_text(), "the reload is told")
     with noded.client() as client:
         client.call(NODE, "version")
     assert "Traceback" not in noded.log.read_text()
@@ -248,7 +251,7 @@ def test_a_refused_handshake_leaves_one_line_in_the_log(noded: Noded) -> None:
         tls.sendall(b"POST /version HTTP/1.1\r\n\r\n")
         assert tls.recv(100) == b""
     line = "refused a connection during the TLS handshake: peer did not return a certificate"
-    noded.wait_for(lambda: line in noded.log.read_text())
+    noded.wait_for(lambda: line in noded.log.read_text(), line)
     assert "Traceback" not in noded.log.read_text()
 
 

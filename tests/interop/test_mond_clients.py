@@ -6,16 +6,18 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ganeti_kernel.testing.confd_peer import free_port
+from ganeti_kernel.testing.waiting import wait_until
+
+HBAL = "/usr/bin/hbal"  # by its path: ours, of the same name, may come first in PATH
 CLUSTER = """\
 group-01|fake-uuid-01|preferred||
 
@@ -37,10 +39,10 @@ for attempt in $(seq 100); do
   curl -s http://127.0.0.1:1815/1/report/default/cpu-avg-load | grep -q cpu_total && break
   sleep 0.2
 done
-hbal -t {place}/cluster --mond=yes --exit-on-missing-mond-data -v -v -p 2>&1
+{hbal} -t {place}/cluster --mond=yes --exit-on-missing-mond-data -v -v -p 2>&1
 kill $daemon; wait $daemon
 """
-hbal_can_run = os.geteuid() == 0 and all(map(shutil.which, ("hbal", "unshare", "curl")))
+hbal_can_run = os.geteuid() == 0 and all(map(shutil.which, (HBAL, "unshare", "curl")))
 CHROMIUM = shutil.which("chromium")
 
 
@@ -51,7 +53,7 @@ def test_hbal_reads_our_cpu_load(ganeti_root: Path, tmp_path: Path) -> None:
     """It refuses to go on when a node's data are missing, and shows the load that it read."""
     (tmp_path / "cluster").write_text(CLUSTER)
     (tmp_path / "hosts").write_text("127.0.0.1 localhost node1.example.com node2.example.com\n")
-    script = SCRIPT.format(place=tmp_path, python=sys.executable)
+    script = SCRIPT.format(place=tmp_path, python=sys.executable, hbal=HBAL)
     done = subprocess.run(
         ["unshare", "-n", "-u", "-m", "sh", "-c", script],
         env=os.environ | {"GANETI_ROOTDIR": str(ganeti_root)},
@@ -68,11 +70,17 @@ def test_hbal_reads_our_cpu_load(ganeti_root: Path, tmp_path: Path) -> None:
     assert loads[0][1] == loads[1][1]
 
 
+def serves(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
 @pytest.fixture
 def address(ganeti_root: Path) -> Iterator[str]:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = free_port()
     words = ["-f", "--no-user-checks", "-b", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(
         [sys.executable, "-m", "ganeti_kernel.daemons.mond", *words],
@@ -81,12 +89,7 @@ def address(ganeti_root: Path) -> Iterator[str]:
     ) as process:
         try:
             url = f"http://127.0.0.1:{port}/"
-            for _attempt in range(200):
-                try:
-                    urllib.request.urlopen(url, timeout=5).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
+            wait_until(lambda: serves(url), "mond serves its page")
             yield url
         finally:
             process.send_signal(signal.SIGTERM)

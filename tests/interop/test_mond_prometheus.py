@@ -7,10 +7,8 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -24,23 +22,17 @@ from ganeti_kernel.mond.metrics import metric_name, steps
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.plugins.registry import Registry
 from ganeti_kernel.specs import PluginContext
+from ganeti_kernel.testing.confd_peer import free_port
+from ganeti_kernel.testing.waiting import wait_until
 
 MONITORING = Path(__file__).parents[2] / "docs/monitoring"
 RULES = MONITORING / "alerts.yml"
 DASHBOARD = MONITORING / "grafana-dashboard.json"
-WAIT = 40.0
 
 needs_prometheus = pytest.mark.skipif(
     shutil.which("prometheus") is None or shutil.which("promtool") is None,
     reason="Debian's package prometheus is not installed",
 )
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @pytest.fixture
@@ -97,13 +89,7 @@ def ask(address: str, expression: str) -> list[dict[str, Any]]:
 
 
 def eventually(address: str, expression: str) -> list[dict[str, Any]]:
-    end = time.monotonic() + WAIT
-    while time.monotonic() < end:
-        found = ask(address, expression)
-        if found:
-            return found
-        time.sleep(0.2)
-    raise AssertionError(f"Prometheus never found {expression}")
+    return wait_until(lambda: ask(address, expression), f"Prometheus finds {expression}")
 
 
 @needs_prometheus

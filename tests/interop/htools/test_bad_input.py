@@ -17,6 +17,8 @@ import pytest
 from tests.interop.htools.clusters import generate
 from tests.interop.htools.peer import require_peer, run_ours, run_peer
 
+pytestmark = pytest.mark.peer
+
 CLUSTER = generate(0)
 NODE, INST = CLUSTER.nodes[0].name, CLUSTER.instances[0].name
 ALLOCATE: dict[str, Any] = {

@@ -8,9 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import pytest
 from ganeti_kernel.testing import confd_peer
 from ganeti_kernel.testing.confd_peer import KEY, Peer, Root, pack, request, unpack
 from ganeti_kernel.testing.configurations import plain_cluster
+from ganeti_kernel.testing.waiting import wait_until
 
 TEMPLATE = json.loads(
     (Path(__file__).parents[2] / "data/config/config.data.rich1.json").read_text()
@@ -32,15 +31,6 @@ def text(serial: int, **more: Any) -> bytes:
 @pytest.fixture
 def root(ganeti_root: Path) -> Root:
     return Root(ganeti_root, text(1))
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"never: {what}")
 
 
 def metrics(port: int) -> str:
@@ -75,7 +65,9 @@ def test_a_change_is_served_and_a_broken_file_is_not(root: Root) -> None:
         root.write(text(2))
         peer.wait_for_serial(2)
         root.write(text(3)[:4000])
-        until(lambda: "ganeti_confd_stale_configuration 1.0" in metrics(port), "broken file told")
+        wait_until(
+            lambda: "ganeti_confd_stale_configuration 1.0" in metrics(port), "broken file told"
+        )
         assert peer.ask(10, "/serial_no") == (0, 2, 24)
         log = peer.log.read_text()
         assert "is cut off after 4000 bytes" in log
@@ -130,7 +122,7 @@ def test_a_tcp_client_that_sends_nothing_disturbs_nobody(root: Root) -> None:
         finally:
             for sock in idle:
                 sock.close()
-        until(lambda: by_tcp(peer, request(KEY, 0, None, "s")), "TCP answers again")
+        wait_until(lambda: by_tcp(peer, request(KEY, 0, None, "s")), "TCP answers again")
 
 
 @pytest.mark.parametrize(
@@ -189,29 +181,31 @@ def test_no_endpoint_unless_asked_for(root: Root) -> None:
 def test_several_processes_share_a_port(root: Root) -> None:
     port = confd_peer.free_port()
     with confd_peer.ours(root, "--workers", "3", "--metrics", f"127.0.0.1:{port}") as peer:
-        until(lambda: "ganeti_confd_reloads_total 3.0" in metrics(port), "all have loaded")
+        wait_until(lambda: "ganeti_confd_reloads_total 3.0" in metrics(port), "all have loaded")
         for _ in range(60):  # a new socket each time: the kernel spreads senders
             assert peer.ask(3) is not None
         assert 'ganeti_confd_answers_total{status="ok",type="3"} 60.0' in metrics(port)
         children = peer.pids()[1:]
         assert len(children) == 2
         root.write(text(2))
-        until(lambda: "ganeti_confd_reloads_total 6.0" in metrics(port), "all have reloaded")
+        wait_until(lambda: "ganeti_confd_reloads_total 6.0" in metrics(port), "all have reloaded")
         os.kill(children[0], signal.SIGKILL)
-        until(lambda: len(set(peer.pids()[1:]) - {children[0]}) == 2, "it is started again")
-        until(lambda: "ganeti_confd_reloads_total 7.0" in metrics(port), "and serves")
+        wait_until(lambda: len(set(peer.pids()[1:]) - {children[0]}) == 2, "it is started again")
+        wait_until(lambda: "ganeti_confd_reloads_total 7.0" in metrics(port), "and serves")
         for _ in range(30):
             assert peer.ask(10, "/serial_no") == (0, 2, 24)
         children = peer.pids()[1:]
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "workers end too")
+    wait_until(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "workers end too"
+    )
 
 
 def test_a_worker_does_not_outlive_the_daemon(root: Root) -> None:
     with confd_peer.ours(root, "--workers", "2") as peer:
-        (child,) = until(lambda: peer.pids()[1:], "the worker runs")
+        (child,) = wait_until(lambda: peer.pids()[1:], "the worker runs")
         peer.process.kill()
         peer.process.wait(10)
-        until(lambda: not Path(f"/proc/{child}").exists(), "the worker ends")
+        wait_until(lambda: not Path(f"/proc/{child}").exists(), "the worker ends")
 
 
 def test_a_new_key_is_taken_on_reload(root: Root) -> None:
@@ -220,18 +214,20 @@ def test_a_new_key_is_taken_on_reload(root: Root) -> None:
         assert peer.ask(0) is not None
         peer.process.send_signal(signal.SIGHUP)
         root.key = b"a new key\n"
-        until(lambda: peer.ask(0, timeout=0.2), "the new key holds")
+        wait_until(lambda: peer.ask(0, timeout=0.2), "the new key holds")
 
 
 def test_a_key_that_vanished_leaves_the_old_one(root: Root) -> None:
     with confd_peer.ours(root) as peer:
         (root.data / "hmac.key").unlink()
         peer.process.send_signal(signal.SIGHUP)
-        until(lambda: "the old key stays in use" in peer.log.read_text(), "told in the log")
+        wait_until(lambda: "the old key stays in use" in peer.log.read_text(), "told in the log")
         assert peer.ask(0) is not None
 
 
-def test_both_families(root: Root) -> None:
+@pytest.mark.root
+def test_both_families(root: Root, ganeti_netns: None) -> None:
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True, timeout=10)
     with confd_peer.ours(root, address="::1", bind="::") as peer:
         assert peer.ask(0) is not None
         peer.address = "127.0.0.1"

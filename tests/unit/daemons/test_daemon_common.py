@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ganeti_kernel.daemons.common import (
 )
 from ganeti_kernel.errors import ConfigurationError
 from ganeti_kernel.paths import Paths
+from ganeti_kernel.testing.waiting import wait_until
 
 PROGRAM = """
 import sys
@@ -60,13 +60,6 @@ def notified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket
         yield sock
 
 
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 30
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} did not appear"
-        time.sleep(0.01)
-
-
 def test_foreground_life(tmp_path: Path, notified: socket.socket) -> None:
     process = start(tmp_path, "-f")
     try:
@@ -101,7 +94,7 @@ def test_background_returns_when_ready(tmp_path: Path) -> None:
         assert f"already running as process {pid}" in errors
     finally:
         os.kill(pid, signal.SIGTERM)
-    wait_for(tmp_path / "stopped")
+    wait_until((tmp_path / "stopped").exists, "the daemon stops")
     log = (Paths(tmp_path).log_dir / "monitoring-daemon.log").read_text()
     assert "ready: serving" in log
 

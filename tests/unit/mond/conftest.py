@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from ganeti_kernel.testing.waiting import wait_until
 
 START = 30.0
 
@@ -55,8 +56,13 @@ class Mond:
                 stdout=stream,
                 stderr=stream,
             )
-        self.port = int(self.wait_for_log(r"serving reports on port (\d+)"))
-        self.eventually(self._settled, "every collector has shown what it is")
+        try:
+            self.port = int(self.wait_for_log(r"serving reports on port (\d+)"))
+            self.eventually(self._settled, "every collector has shown what it is")
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def _settled(self) -> bool:
         return all(
@@ -65,13 +71,14 @@ class Mond:
         )
 
     def wait_for_log(self, pattern: str, after: int = 0) -> str:
-        end = time.monotonic() + START
-        while time.monotonic() < end and self.process.poll() is None:
+        def look() -> re.Match[str] | None:
+            ended = self.process.poll() is not None
             match = re.search(pattern, self.log.read_text()[after:])
-            if match:
-                return match[1] if match.groups() else match[0]
-            time.sleep(0.02)
-        raise AssertionError(f"no {pattern!r} in the log:\n{self.log.read_text()}")
+            assert match or not ended, f"mond ended:\n{self.log.read_text()}"
+            return match
+
+        match = wait_until(look, lambda: f"{pattern!r} in the log:\n{self.log.read_text()}", START)
+        return match[1] if match.groups() else match[0]
 
     def request(self, method: str, target: str, **headers: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
@@ -105,12 +112,7 @@ class Mond:
         self.process.send_signal(signal.SIGHUP)
 
     def eventually(self, condition: Callable[[], bool], what: str) -> None:
-        end = time.monotonic() + START
-        while time.monotonic() < end:
-            if condition():
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"never: {what}\n{self.log.read_text()}")
+        wait_until(condition, lambda: f"{what}\n{self.log.read_text()}", START)
 
     def family(self) -> list[int]:
         """Process ids of the daemon's children."""

@@ -73,9 +73,15 @@ def checked(ident: str, given: dict[str, Any]) -> Operation[Any]:
     }.get(op_class.OBJECT_TYPE, {})
     known = set(op_class.OPCODE.__struct_fields__)
     fields = {key: value for key, value in (names | given).items() if key in known}
-    made = op_class(op_class.OPCODE(**fields), SimpleNamespace(view=VIEW))  # type: ignore[arg-type] # a part of one
-    made.inst, made.node = VIEW.instances["i"], VIEW.nodes["c"]  # type: ignore[attr-defined] # as the checks do
-    made.group, made.network = VIEW.nodegroups["second"], VIEW.networks["net"]  # type: ignore[attr-defined] # as above
+    made = op_class(op_class.OPCODE(**fields), SimpleNamespace(view=VIEW))
+    found = {
+        "inst": VIEW.instances["i"],
+        "node": VIEW.nodes["c"],
+        "group": VIEW.nodegroups["second"],
+        "network": VIEW.networks["net"],
+    }
+    for name, value in found.items():
+        setattr(made, name, value)
     return made
 
 

@@ -16,6 +16,7 @@ from ganeti_kernel.paths import Paths
 from ganeti_kernel.specs import PluginContext
 from ganeti_kernel.specs.extstorage import Volume
 from ganeti_kernel.testing.extstorage import ExtStorageContract
+from ganeti_kernel.testing.waiting import wait_until
 
 EXAMPLE = Path(__file__).parent.parent / "example" / "filepool"
 NEEDS_LOOP = pytest.mark.skipif(
@@ -222,8 +223,14 @@ def test_script_that_never_ends(
     with pytest.raises(BlockDeviceError, match=r"did not end within 2 seconds"):
         provider.attach(VOLUME)
     child = (tmp_path / "child").read_text().strip()
-    stat = Path(f"/proc/{child}/stat")
-    assert not stat.exists() or stat.read_text().split()[2] == "Z", "the script's child survived"
+    wait_until(lambda: _ended(child), "the script's child survived", 10)
+
+
+def _ended(process: str) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split()[2] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 def test_every_action_has_a_deadline() -> None:

@@ -7,3 +7,7 @@ __version__ = "0.1.0"
 
 class BusyboxError(Exception):
     """Something cannot be had or made. The text says what, and what to do."""
+
+
+class CannotFetch(BusyboxError):
+    """A package cannot be downloaded."""

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from ganeti_os_busybox import BusyboxError
+from ganeti_os_busybox import BusyboxError, CannotFetch
 
 FETCH_TIMEOUT = 600.0
 QUICK_TIMEOUT = 60.0
@@ -26,13 +26,18 @@ def parse_dependency(text: str, prefix: str) -> str | None:
 def fetch(package: str, directory: Path) -> Path:
     """Download a package's newest version and return the file.
 
-    The lists of packages are brought up to date when the package cannot be had without.
+    The lists of packages are brought up to date when the package cannot be had without. Raises
+    CannotFetch.
     """
+    download = ["apt-get", "download", package]
     try:
-        _run(["apt-get", "download", package], FETCH_TIMEOUT, directory)
+        _run(download, FETCH_TIMEOUT, directory)
     except BusyboxError:
-        _run(["apt-get", "update", "-q"], FETCH_TIMEOUT, directory)
-        _run(["apt-get", "download", package], FETCH_TIMEOUT, directory)
+        try:
+            _run(["apt-get", "update", "-q"], FETCH_TIMEOUT, directory)
+            _run(download, FETCH_TIMEOUT, directory)
+        except BusyboxError as error:
+            raise CannotFetch(str(error)) from error
     found = sorted(directory.glob(f"{package}_*.deb"))
     if not found:
         raise BusyboxError(f"apt-get download {package} left no package in {directory}")

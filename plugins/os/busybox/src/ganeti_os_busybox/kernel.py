@@ -2,12 +2,14 @@
 
 Debian's cloud kernel is fetched with apt and unpacked, not installed. The RAM disk holds
 busybox and the modules for virtual hardware; it hands over to the guest's first disk, or offers a
-prompt itself when there is none. What is in DIR already is kept.
+prompt itself when there is none. What is in DIR already is kept. The exit code is 3 when a
+package could not be downloaded, 1 for every other error.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import shutil
 import sys
@@ -16,7 +18,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from ganeti_os_busybox import BusyboxError, cpio, debian, modules, programs
+from ganeti_os_busybox import BusyboxError, CannotFetch, cpio, debian, modules, programs
 
 METAPACKAGE = "linux-image-cloud-amd64"
 PREFIX = "linux-image-"
@@ -54,9 +56,19 @@ def prepare(directory: Path, package: Path | None = None) -> tuple[Path, Path]:
 
 
 def cache_directory() -> Path:
-    """Where a user keeps what was fetched once."""
+    """Where a user keeps what this code made once: another version of it has another place."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "ganeti-os-busybox"
+    return Path(base) / "ganeti-os-busybox" / _own_digest()
+
+
+def _own_digest() -> str:
+    """A digest of what makes the files: this package's modules and the RAM disk's script."""
+    digest = hashlib.sha256()
+    own = (item for item in resources.files(__package__).iterdir() if item.is_file())
+    for item in sorted(own, key=lambda item: item.name):
+        data = item.read_bytes()
+        digest.update(f"{item.name} {len(data)}\n".encode() + data)
+    return digest.hexdigest()[:16]
 
 
 def initrd_entries(busybox: bytes, loaded: Sequence[tuple[str, bytes]]) -> list[cpio.Entry]:
@@ -109,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(path)
     except BusyboxError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 3 if isinstance(error, CannotFetch) else 1
     return 0
 
 
