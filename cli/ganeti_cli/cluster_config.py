@@ -90,6 +90,6 @@ def import_config(file: str, force: bool, **_given: Any) -> int:
 
 
 def _open(paths: Paths, *, create: bool) -> Any:
-    from ganeti_kernel.operations.bootstrap import open_store
+    from ganeti_kernel.store.opening import open_store
 
     return open_store(paths, create=create)

@@ -42,6 +42,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_skew: int = MAX_CLOCK_SKEW
     secrets: str = SECRETS_HIDDEN
     latencies: bool = False
+    store: str | None = None
+    """URL of the store to follow, "" the one of this node; None: `config.data`."""
 
 
 class Service:
@@ -63,7 +65,7 @@ class Service:
         self._key = read_key(paths.hmac_key)
         self._registry = Registry(PluginContext(paths=paths, node_name=host_name()))
         self._secrets = self._secret_rules()
-        self._source = source or DataFile(paths.config_file, self._parse, self._unreadable)
+        self._source = source or self._source_of(settings)
         self.responder = Responder(self._key, self._queries(), counters, max_skew=settings.max_skew)
         self.responder.port = port
         reply = (
@@ -95,6 +97,19 @@ class Service:
         self.responder.use(self._queries())
         self._source.refresh()
 
+    def _source_of(self, settings: Settings) -> ConfigSource:
+        if settings.store is None:
+            return DataFile(self._paths.config_file, self._parse, self._unreadable)
+        from ganeti_kernel.config.follow_store import StoreFollower
+        from ganeti_kernel.store.opening import open_store
+
+        url = settings.store or None
+        return StoreFollower(
+            lambda: open_store(self._paths, url, registry=self._registry),
+            lambda: self._secrets,
+            self._unreadable,
+        )
+
     def _parse(self, data: bytes, name: str) -> ConfigView:
         # the collector would look at every object made here, and later at them all again
         gc.disable()
@@ -109,7 +124,7 @@ class Service:
         self._counters.add("reloads")
         self._counters.put("serial", view.serial_no)
         self._counters.put("stale_configuration", 0)
-        seconds = self._source.cpu_seconds if isinstance(self._source, DataFile) else 0.0
+        seconds = self._source.cpu_seconds
         self._counters.add("reload_ns", int(seconds * 1e9))
         log.info(
             "serving configuration %d (%d nodes, %d instances), read in %.3f s",

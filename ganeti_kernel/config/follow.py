@@ -55,6 +55,10 @@ class ConfigSource(Protocol):
         """Release everything."""
 
     @property
+    def cpu_seconds(self) -> float:
+        """What the last successful reading cost."""
+
+    @property
     def problem(self) -> str:
         """Why the last reading failed, "" when it did not. The last good view stays valid."""
 

@@ -38,6 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     flag = parser.add_argument
     flag("--workers", type=_workers, default=1, metavar="N", help="processes to serve with")
+    flag(
+        "--store",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="follow the store there instead of config.data (no URL: the store of this node, the "
+        "master)",
+    )
     flag("--metrics", metavar="ADDRESS:PORT", help="serve counters for Prometheus there")
     flag(
         "--max-clock-skew",
@@ -58,7 +66,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 async def _run(daemon: Daemon) -> None:
     extra = daemon.options.extra
     settings = Settings(
-        max_skew=extra.max_clock_skew, secrets=extra.secrets, latencies=bool(extra.metrics)
+        max_skew=extra.max_clock_skew,
+        secrets=extra.secrets,
+        latencies=bool(extra.metrics),
+        store=extra.store,
     )
     wanted = udp.addresses(daemon.options.bind)
     shared = extra.workers > 1

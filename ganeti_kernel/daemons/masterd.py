@@ -28,18 +28,15 @@ from ganeti_kernel.luxi.filters import make_judge
 from ganeti_kernel.luxi.methods import Methods
 from ganeti_kernel.luxi.server import LuxiServer, method_table
 from ganeti_kernel.objects.secrets import SecretRules
-from ganeti_kernel.paths import Paths, host_name
+from ganeti_kernel.paths import host_name
 from ganeti_kernel.plugins.registry import Registry
 from ganeti_kernel.plugins.secrets import secret_parameters
 from ganeti_kernel.rpc.client import NodeClient
 from ganeti_kernel.specs.base import PluginContext
-from ganeti_kernel.specs.store import Store, StoreBackend
-from ganeti_kernel.store.url import file_url, scheme
+from ganeti_kernel.specs.store import Store
+from ganeti_kernel.store.opening import open_store
 
 NAME: Final = "ganeti-masterd"
-
-DEFAULT_BACKEND: Final = "sqlite"
-"""The store that comes with the kernel; `--store` names another."""
 
 log = logging.getLogger(NAME)
 
@@ -72,7 +69,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 async def _run(daemon: Daemon) -> None:
     paths, extra = daemon.paths, daemon.options.extra
     registry = Registry(PluginContext(paths=paths, node_name=host_name()))
-    committer = Committer(open_store(registry, paths, extra.store))
+    committer = Committer(open_store(paths, extra.store, registry=registry))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(committer.close)
         secrets = SecretRules(names=frozenset(secret_parameters(registry)))
@@ -130,19 +127,6 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-
-
-def open_store(registry: Registry, paths: Paths, url: str | None) -> Store:
-    """Open the cluster's store. Raises ConfigurationError, StoreError, PluginError."""
-    if url is None:
-        if not paths.store_file.exists():
-            raise ConfigurationError(
-                f"{paths.store_file} does not exist: this node is not the master of a cluster; "
-                "gnt-cluster init makes one"
-            )
-        url = file_url(DEFAULT_BACKEND, paths.store_file)
-    backend: StoreBackend = registry.get("store", scheme(url))
-    return backend.open(url, create=False)
 
 
 def _check_master(writer: ConfigWriter) -> None:

@@ -32,10 +32,7 @@ from ganeti_kernel.plugins.parameters import validate
 from ganeti_kernel.rpc.certificates import create_authority, fingerprint, issue_certificate
 from ganeti_kernel.rpc.resolve import resolve
 from ganeti_kernel.specs import PluginContext
-from ganeti_kernel.specs.store import Store, StoreBackend
-
-STORE_SCHEME: Final = "sqlite"
-"""Scheme of the store that a new cluster gets unless told otherwise: an entry point's name."""
+from ganeti_kernel.store.opening import open_store
 
 HMAC_BYTES: Final = 20
 
@@ -114,13 +111,6 @@ def initialise(paths: Paths, options: ClusterOptions, say: Callable[[str], None]
             path.unlink(missing_ok=True)
         raise
     return view
-
-
-def open_store(paths: Paths, *, create: bool) -> Store:
-    """Open this node's store; raises StoreError when it is missing or not ours."""
-    registry = Registry(PluginContext(paths=paths, node_name=host_name()))
-    backend: StoreBackend = registry.get("store", STORE_SCHEME)
-    return backend.open(f"{STORE_SCHEME}://{paths.store_file}", create=create)
 
 
 def refuse_member(paths: Paths) -> None:

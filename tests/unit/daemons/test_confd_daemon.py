@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,12 @@ from typing import Any
 
 import pytest
 
+from ganeti_kernel.config import datafile
+from ganeti_kernel.config.bootstrap import store_view
+from ganeti_kernel.config.changes import Draft
+from ganeti_kernel.config.writer import ConfigWriter
+from ganeti_kernel.paths import Paths
+from ganeti_kernel.store.opening import open_store
 from ganeti_kernel.testing import confd_peer
 from ganeti_kernel.testing.confd_peer import KEY, Peer, Root, pack, request, unpack
 from ganeti_kernel.testing.configurations import plain_cluster
@@ -274,3 +281,27 @@ def test_options_that_cannot_be_read(root: Root) -> None:
     for options in (["--workers", "0"], ["--secrets", "maybe"], ["-p", "99999"]):
         code, error = failing(root, *options)
         assert code == 2, error
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_store_is_followed_instead_of_the_file(root: Root, workers: str) -> None:
+    paths = Paths(root.path)
+    with contextlib.closing(open_store(paths, create=True)) as store:
+        store_view(store, datafile.parse(text(7)))
+        with confd_peer.ours(root, "--store", "--workers", workers) as peer:
+            peer.wait_for_serial(7)
+            writer = ConfigWriter(store)
+            draft = Draft(writer.view)
+            draft.replace(writer.view.cluster, mac_prefix="aa:bb:cc")
+            writer.commit(draft.changes())
+            peer.wait_for_serial(8)
+            assert peer.ask(10, "/cluster/mac_prefix") == (0, "aa:bb:cc", 25)
+
+
+def test_a_store_that_is_none(root: Root) -> None:
+    Paths(root.path).store_file.write_bytes(b"no store" * 1000)
+    with confd_peer.ours(root, "--store") as peer:
+        reply = peer.ask(10, "/serial_no")
+        assert reply is not None
+        assert reply.status == 1
+        assert "store.sqlite" in str(reply.answer)
