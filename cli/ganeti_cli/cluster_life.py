@@ -7,43 +7,11 @@ from typing import Any
 
 import click
 
-from ganeti_cli import master, values
+from ganeti_cli import master, policy, values
 from ganeti_cli.app import Misuse
 from ganeti_cli.failures import NotCluster
 from ganeti_cli.options import options
 from ganeti_kernel.paths import Paths
-
-
-def parse_bounds(text: str) -> list[dict[str, dict[str, int]]]:
-    """Parse `min:KEY=N,…/max:KEY=N,…[//min:…/max:…]` (upstream 3.0); raises ValueError."""
-    out = []
-    for part in text.split("//"):
-        found: dict[str, dict[str, int]] = {}
-        for side in part.split("/"):
-            ident, settings = values.parse_ident(side)
-            if ident not in ("min", "max") or not isinstance(settings, dict):
-                raise ValueError(f"{side!r} must be min:KEY=N,… or max:KEY=N,…")
-            found[ident] = parse_specs(settings)
-        if set(found) != {"min", "max"}:
-            raise ValueError(f"{part!r} must give both min and max")
-        out.append(found)
-    return out
-
-
-def parse_specs(settings: Mapping[str, Any]) -> dict[str, int]:
-    """Turn `memory-size=1G,…` into numbers; raises ValueError that names the key."""
-    from ganeti_kernel.objects.params import SPEC_KEYS
-
-    unknown = sorted(set(settings) - set(SPEC_KEYS))
-    if unknown:
-        raise ValueError(f"unknown key {unknown[0]!r}; there are {', '.join(SPEC_KEYS)}")
-    return {
-        key: values.parse_size(value) if key.endswith("-size") else int(value)
-        for key, value in settings.items()
-    }
-
-
-_BOUNDS = values.Parsed("min:…/max:…", parse_bounds)
 
 _FIELDS = {
     "mac_prefix": "mac_prefix",
@@ -74,7 +42,9 @@ _FIELDS = {
     help="Parameters of a hypervisor.",
 )
 @click.option("--node-parameters", "ndparams", type=values.KEY_VALUES, help="Node parameters.")
-@click.option("--ipolicy-bounds-specs", "bounds", type=_BOUNDS, help="Least and largest instances.")
+@click.option(
+    "--ipolicy-bounds-specs", "bounds", type=policy.BOUNDS, help="Least and largest instances."
+)
 @click.option("--ipolicy-std-specs", "std", type=values.KEY_VALUES, help="A usual instance.")
 @click.option("-s", "--secondary-ip", metavar="ADDRESS", help="Address of the data network.")
 @click.option(
@@ -142,15 +112,15 @@ def _run(paths: Paths, command: str, opcode: str) -> None:
 
 def _cluster_options(name: str, given: Mapping[str, Any]) -> Any:
     from ganeti_kernel.operations.bootstrap import ClusterOptions
+    from ganeti_kernel.operations.inherited import check_ndparams
     from ganeti_kernel.operations.instance_params import check_beparams
-    from ganeti_kernel.operations.node import check_ndparams
 
     ipolicy: dict[str, Any] = {}
     if given["bounds"]:
         ipolicy["minmax"] = given["bounds"]
     if given["std"]:
         try:
-            ipolicy["std"] = parse_specs(given["std"])
+            ipolicy["std"] = policy.parse_specs(given["std"])
         except ValueError as error:
             raise Misuse(f"--ipolicy-std-specs: {error}") from None
     fields = {

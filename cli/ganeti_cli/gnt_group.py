@@ -21,6 +21,9 @@ PROGRAM = Program(
         "modify": Entry("ganeti_cli.group:modify", "Change a node group."),
         "remove": Entry("ganeti_cli.group:remove", "Remove an empty node group."),
         "rename": Entry("ganeti_cli.group:rename", "Rename a node group."),
+        "show-ispecs-cmd": Entry(
+            "ganeti_cli.cluster_ispecs:show_group_ispecs", "Show a group's limits as a command."
+        ),
     },
     {},
     "Manage node groups.",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ganeti_cli import values
+from ganeti_cli import policy
 from ganeti_cli.jobs import job_options, run_opcode
 from ganeti_cli.listing import Resource, list_command, list_fields_command
 from ganeti_cli.options import JOB, options
@@ -31,26 +31,29 @@ list_groups = list_command(GROUPS, "List node groups.")
 list_fields = list_fields_command(GROUPS)
 
 
+_PARAMETERS = ("ndparams", "diskparams", "hv_state", "disk_state")
+
+
 def _settings(function: Callable[..., int]) -> Callable[..., int]:
     """The options that say how a group is to be."""
+    policy_option = click.option(
+        "--alloc-policy",
+        type=click.Choice(["preferred", "last_resort", "unallocable"]),
+        help="Whether new instances are placed here.",
+    )
     for option in (
         options(*JOB),
-        click.option(
-            "--node-parameters", "ndparams", type=values.KEY_VALUES, help="Node parameters."
-        ),
-        click.option(
-            "--alloc-policy",
-            type=click.Choice(["preferred", "last_resort", "unallocable"]),
-            help="Whether new instances are placed here.",
-        ),
+        policy.inherited_options(*_PARAMETERS, *policy.POLICY),
+        policy_option,
     ):
         function = option(function)
     return function
 
 
 def _set(opcode: str, name: str, given: Mapping[str, Any]) -> Any:
-    settings = {key: given[key] for key in ("alloc_policy", "ndparams")}
-    return run_opcode({"OP_ID": opcode, "group_name": name, **settings}, **job_options(given))
+    fields = policy.settings(given, *_PARAMETERS, "ipolicy")
+    full = {"OP_ID": opcode, "group_name": name, "alloc_policy": given["alloc_policy"], **fields}
+    return run_opcode(full, **job_options(given))
 
 
 @click.command()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import click
 
 from ganeti_cli import master, values
+from ganeti_cli.app import Misuse
 from ganeti_cli.jobs import job_options, run_opcode
 from ganeti_cli.listing import Resource, list_command, list_fields_command
 from ganeti_cli.options import JOB, options
@@ -36,16 +37,32 @@ list_networks = list_command(NETWORKS, "List networks.")
 list_fields = list_fields_command(NETWORKS)
 
 
+_FIELDS: Final = ("gateway", "network6", "gateway6", "mac_prefix", "add_reserved_ips")
+
+
+def _addresses(function: Callable[..., int]) -> Callable[..., int]:
+    """The options that say what is in a network."""
+    for option in (
+        click.option(
+            "--add-reserved-ips",
+            type=values.COMMA_LIST,
+            help="Addresses that instances never get.",
+        ),
+        click.option(
+            "-m", "--mac-prefix", metavar="AA:BB:CC", help="Prefix of generated MAC addresses."
+        ),
+        click.option("--gateway6", metavar="ADDRESS", help="IPv6 gateway."),
+        click.option("--network6", metavar="CIDR", help="IPv6 network."),
+        click.option("--gateway", metavar="ADDRESS", help="IPv4 gateway."),
+    ):
+        function = option(function)
+    return function
+
+
 @click.command()
 @click.argument("name", metavar="NETWORK")
 @click.option("--network", required=True, metavar="CIDR", help="IPv4 network, /30 to /16.")
-@click.option("--gateway", metavar="ADDRESS", help="IPv4 gateway.")
-@click.option("--network6", metavar="CIDR", help="IPv6 network.")
-@click.option("--gateway6", metavar="ADDRESS", help="IPv6 gateway.")
-@click.option("-m", "--mac-prefix", metavar="AA:BB:CC", help="Prefix of generated MAC addresses.")
-@click.option(
-    "--add-reserved-ips", type=values.COMMA_LIST, help="Addresses that instances never get."
-)
+@_addresses
 @click.option(
     "--no-conflicts-check", is_flag=True, help="Do not reserve nodes' and the master's addresses."
 )
@@ -56,11 +73,7 @@ def add(name: str, **given: Any) -> int:
         "OP_ID": "OP_NETWORK_ADD",
         "network_name": name,
         "network": given["network"],
-        "gateway": given["gateway"],
-        "network6": given["network6"],
-        "gateway6": given["gateway6"],
-        "mac_prefix": given["mac_prefix"],
-        "add_reserved_ips": given["add_reserved_ips"],
+        **{field: given[field] for field in _FIELDS},
         "conflicts_check": not given["no_conflicts_check"],
         "tags": given["tags"] or [],
     }
@@ -74,6 +87,34 @@ def add(name: str, **given: Any) -> int:
 def remove(name: str, **given: Any) -> int:
     """Remove a network that no group is connected to."""
     opcode = {"OP_ID": "OP_NETWORK_REMOVE", "network_name": name, "force": given["force"]}
+    run_opcode(opcode, **job_options(given))
+    return 0
+
+
+@click.command()
+@click.argument("name", metavar="NETWORK")
+@_addresses
+@click.option(
+    "--remove-reserved-ips", type=values.COMMA_LIST, help="Addresses that instances may get again."
+)
+@options(*JOB)
+def modify(name: str, **given: Any) -> int:
+    """Change a network; the value `none` takes a gateway, prefix or IPv6 network away."""
+    fields = {field: given[field] for field in (*_FIELDS, "remove_reserved_ips")}
+    if all(value is None for value in fields.values()):
+        raise Misuse("Please give at least one of the parameters.")
+    opcode = {"OP_ID": "OP_NETWORK_SET_PARAMS", "network_name": name, **fields}
+    run_opcode(opcode, **job_options(given))
+    return 0
+
+
+@click.command()
+@click.argument("name", metavar="NETWORK")
+@click.argument("new_name", metavar="NEW-NAME")
+@options(*JOB)
+def rename(name: str, new_name: str, **given: Any) -> int:
+    """Rename a network."""
+    opcode = {"OP_ID": "OP_NETWORK_RENAME", "network_name": name, "new_name": new_name}
     run_opcode(opcode, **job_options(given))
     return 0
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ganeti_cli import master, values
+from ganeti_cli import master, policy, values
 from ganeti_cli.jobs import job_options, run_opcode
 from ganeti_cli.listing import Resource, list_command, list_fields_command
 from ganeti_cli.options import options
@@ -51,7 +51,8 @@ _INFO_FIELDS = (
 @click.option("--force-join", is_flag=True, help="Accepted; a node of another cluster is refused.")
 @click.option("--master-capable", type=values.YES_NO, help="May become master.")
 @click.option("--vm-capable", type=values.YES_NO, help="May run instances.")
-@click.option("--node-parameters", "ndparams", type=values.KEY_VALUES, help="Node parameters.")
+@click.option("-v", "--verbose", is_flag=True, help="Accepted; the job says what it does.")
+@policy.inherited_options("ndparams", *policy.STATES)
 @options("nodegroup", "priority")
 def add(name: str, **given: Any) -> int:
     """Add a node: prepare it (keys, certificate, configuration, daemon) and take it in.
@@ -67,8 +68,8 @@ def add(name: str, **given: Any) -> int:
         "group": given["nodegroup"],
         "master_capable": given["master_capable"],
         "vm_capable": given["vm_capable"],
-        "ndparams": given["ndparams"],
         "node_setup": given["node_setup"],
+        **policy.settings(given, "ndparams", *policy.STATES),
     }
     run_opcode(opcode, **job_options(given))
     return 0

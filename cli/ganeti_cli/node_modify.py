@@ -6,14 +6,14 @@ from typing import Any, Final
 
 import click
 
-from ganeti_cli import values
+from ganeti_cli import policy, values
 from ganeti_cli.app import Misuse
 from ganeti_cli.jobs import job_options, run_opcode
 from ganeti_cli.options import JOB, options
 
 _FIELDS: Final = (
     "master_candidate", "drained", "offline", "master_capable", "vm_capable", "secondary_ip",
-    "ndparams", "powered",
+    "powered",
 )  # fmt: skip
 
 
@@ -26,12 +26,14 @@ _FIELDS: Final = (
 @click.option("--vm-capable", type=values.YES_NO, help="May run instances.")
 @click.option("-s", "--secondary-ip", metavar="ADDRESS", help="Address of the data network.")
 @click.option("--auto-promote", is_flag=True, help="Promote others to keep the pool full.")
-@click.option("--node-parameters", "ndparams", type=values.KEY_VALUES, help="Node parameters.")
 @click.option("--node-powered", "powered", type=values.YES_NO, help="Note the power state.")
+@policy.inherited_options("ndparams", *policy.STATES)
 @options(*JOB, "force")
 def modify(name: str, **given: Any) -> int:
     """Change a node's role, abilities, address or parameters."""
     chosen = {field: given[field] for field in _FIELDS if given[field] is not None}
+    params = policy.settings(given, "ndparams", *policy.STATES)
+    chosen |= {key: value for key, value in params.items() if value is not None}
     if not chosen:
         raise Misuse("Please give at least one of the parameters.")
     opcode = {

@@ -6,11 +6,12 @@ post hooks are only reported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ganeti_kernel.errors import HooksAbort
 from ganeti_kernel.jobs.operation import JobContext, Operation
+from ganeti_kernel.objects import Node
 from ganeti_kernel.rpc.results import HOOK_FAILED
 
 
@@ -34,6 +35,35 @@ def hooks_environment(
     return env
 
 
+def run_hooks(
+    context: JobContext, nodes: Sequence[Node], path: str, phase: str, env: Mapping[str, str]
+) -> list[list[str]]:
+    """Run one phase's hooks on nodes; returns [node, script, output] of each that failed.
+
+    A node that does not answer is a warning.
+    """
+    results = context.nodes.call_many(nodes, "hooks_run", path=path, phase=phase, env=env)
+    failed: list[list[str]] = []
+    for node in nodes:
+        answer = results.get(node.uuid)
+        if answer is None or not answer.ok:
+            reason = answer.error if answer is not None else "no answer"
+            context.warn(f"{phase} hooks were not run on node {node.name}: {reason}")
+            continue
+        failed += [
+            [node.name, result.script, result.output.strip()]
+            for result in answer.value
+            if result.code == HOOK_FAILED
+        ]
+    return failed
+
+
+def tell_failures(context: JobContext, failed: Sequence[Sequence[str]]) -> None:
+    """Failures of post hooks are warnings: the work is done."""
+    for node, script, output in failed:
+        context.warn(f"post hook {script} failed on node {node}: {output}")
+
+
 class Hooks:
     """Runs the hooks of one execution; remembers the pre phase's variables for the post phase."""
 
@@ -53,29 +83,12 @@ class Hooks:
 
     def post(self) -> None:
         """Run post hooks; failures become warnings."""
-        if self._operation.HOOKS_PATH is None:
-            return
-        for node, script, output in self._run("post", 1):
-            self._context.warn(f"post hook {script} failed on node {node}: {output}")
+        if self._operation.HOOKS_PATH is not None:
+            tell_failures(self._context, self._run("post", 1))
 
     def _run(self, phase: str, which: int) -> list[list[str]]:
-        nodes = self._operation.hooks_nodes()[which]
-        if not nodes:
+        path, nodes = self._operation.HOOKS_PATH, self._operation.hooks_nodes()[which]
+        if not nodes or path is None:
             return []
         env = hooks_environment(self._operation, self._context, phase, self._before)
-        results = self._context.nodes.call_many(
-            nodes, "hooks_run", path=self._operation.HOOKS_PATH, phase=phase, env=env
-        )
-        failed: list[list[str]] = []
-        for node in nodes:
-            answer = results.get(node.uuid)
-            if answer is None or not answer.ok:
-                reason = answer.error if answer is not None else "no answer"
-                self._context.warn(f"{phase} hooks were not run on node {node.name}: {reason}")
-                continue
-            failed += [
-                [node.name, result.script, result.output.strip()]
-                for result in answer.value
-                if result.code == HOOK_FAILED
-            ]
-        return failed
+        return run_hooks(self._context, nodes, path, phase, env)

@@ -15,7 +15,7 @@ may not be the one that planned it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
@@ -165,6 +165,10 @@ class Operation(ABC, Generic[Op]):
         """The master node, as a list: where most hooks run."""
         master = self.context.view.master
         return [] if master is None else [master]
+
+    def with_master(self, nodes: Iterable[Node]) -> Sequence[Node]:
+        """The master and other nodes, each once."""
+        return list({node.uuid: node for node in (*self.master, *nodes)}.values())
 
 
 OPERATIONS: dict[str, type[Operation[Any]]] = {}

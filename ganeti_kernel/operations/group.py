@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from ganeti_kernel.config.changes import Draft, new_uuid
 from ganeti_kernel.errors import ECODE_EXISTS, ECODE_STATE
 from ganeti_kernel.jobs.opcodes import (
@@ -23,11 +25,18 @@ from ganeti_kernel.jobs.operation import (
     operation,
     step,
 )
-from ganeti_kernel.objects import ConfigView, Node, NodeGroup
+from ganeti_kernel.objects import ConfigView, Instance, Node, NodeGroup
 from ganeti_kernel.operations import finding
 from ganeti_kernel.operations.config_objects import add_object, drop_object
+from ganeti_kernel.operations.inherited import (
+    merge_disk_state,
+    merge_diskparams,
+    merge_hv_state,
+    merge_ipolicy,
+    merge_ndparams,
+)
+from ganeti_kernel.operations.ipolicy import policy_of, spec_of, violations
 from ganeti_kernel.operations.no_return import NO_RETURN
-from ganeti_kernel.operations.node import check_ndparams
 
 
 def _name_is_free(view: ConfigView, name: str) -> None:
@@ -39,10 +48,20 @@ def _name_is_free(view: ConfigView, name: str) -> None:
         )
 
 
-def _only_what_can_be_set(op: OpGroupAdd | OpGroupSetParams) -> None:
-    for field in ("diskparams", "hv_state", "disk_state", "ipolicy"):
-        if getattr(op, field):
-            finding.refuse(f"'{field}' of a node group cannot be set yet", ECODE_STATE)
+def asked_params(op: OpGroupAdd | OpGroupSetParams, group: NodeGroup) -> dict[str, Any]:
+    """The fields with a group's parameters that an opcode changes, checked and merged."""
+    fields: dict[str, Any] = {}
+    if op.ndparams:
+        fields["ndparams"] = merge_ndparams(group.ndparams, op.ndparams)
+    if op.diskparams:
+        fields["diskparams"] = merge_diskparams(group.diskparams, op.diskparams)
+    if op.ipolicy:
+        fields["ipolicy"] = merge_ipolicy(group.ipolicy, op.ipolicy, of_group=True)
+    if op.hv_state:
+        fields["hv_state_static"] = merge_hv_state(group.hv_state_static, op.hv_state)
+    if op.disk_state:
+        fields["disk_state_static"] = merge_disk_state(group.disk_state_static, op.disk_state)
+    return fields
 
 
 class _GroupOperation(Operation[Any]):
@@ -75,13 +94,10 @@ class GroupAdd(_GroupOperation):
     def check(self) -> None:
         op: OpGroupAdd = self.op
         _name_is_free(self.context.view, op.group_name)
-        _only_what_can_be_set(op)
-        self.group = NodeGroup(
-            uuid=new_uuid(),
-            name=op.group_name,
-            alloc_policy=op.alloc_policy or "preferred",
-            ndparams=check_ndparams(op.ndparams or {}),
+        empty = NodeGroup(
+            uuid=new_uuid(), name=op.group_name, alloc_policy=op.alloc_policy or "preferred"
         )
+        self.group = msgspec.structs.replace(empty, **asked_params(op, empty))
 
     def plan(self) -> Sequence[StepPlan]:
         return [add_object(self.group)]
@@ -140,17 +156,16 @@ def set_fields(group: NodeGroup, fields: Mapping[str, Any]) -> StepPlan:
     return StepPlan(name=SetGroup.NAME, args=args)
 
 
-def change_params(old: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Node parameters with some changed; the value `default` or none inherits again."""
-    inherited = {key for key, value in given.items() if value in (None, "default")}
-    check_ndparams(dict.fromkeys(inherited, 0))
-    changed = check_ndparams({k: v for k, v in given.items() if k not in inherited})
-    return {key: value for key, value in {**old, **changed}.items() if key not in inherited}
+def broken(view: ConfigView, inst: Instance, policy: Mapping[str, Any]) -> list[str]:
+    """How an instance breaks a policy; empty when it does not."""
+    be, sizes = view.fill_be(inst), [disk.size for disk in view.instance_disks(inst)]
+    spec = spec_of(be["maxmem"], be["vcpus"], sizes, len(inst.nics), be["spindle_use"])
+    return violations(policy, view.disk_template(inst), spec, no_disks=not sizes)
 
 
 @operation
 class GroupSetParams(_GroupOperation):
-    """Change a group's allocation policy and node parameters; the result lists the changes."""
+    """Change a group's allocation policy and parameters; the result lists the changes."""
 
     OPCODE = OpGroupSetParams
     HOOKS_PATH = "group-modify"
@@ -158,23 +173,37 @@ class GroupSetParams(_GroupOperation):
     def check(self) -> None:
         super().check()
         op: OpGroupSetParams = self.op
-        _only_what_can_be_set(op)
-        self.fields: dict[str, Any] = {}
-        self.changes: list[tuple[str, Any]] = []
-        if op.alloc_policy is not None:
-            self.fields["alloc_policy"] = op.alloc_policy
-            self.changes.append(("alloc_policy", op.alloc_policy))
-        if op.ndparams:
-            self.fields["ndparams"] = change_params(self.group.ndparams, op.ndparams)
-            self.changes.append(("ndparams", str(self.fields["ndparams"])))
+        policy = {} if op.alloc_policy is None else {"alloc_policy": op.alloc_policy}
+        self.fields: dict[str, Any] = policy | asked_params(op, self.group)
         if not self.fields:
             finding.refuse("Please pass at least one modification")
+        if op.ipolicy:
+            self._warn_of_violations()
+
+    def _warn_of_violations(self) -> None:
+        """Tell which instances the new policy would not allow, where the old one did."""
+        view = self.context.view
+        after = msgspec.structs.replace(self.group, ipolicy=self.fields["ipolicy"])
+        old, new = (policy_of(view, group) for group in (self.group, after))
+        names = sorted(
+            inst.name
+            for node in view.group_members.get(self.group.uuid, ())
+            for inst in view.primary_instances.get(node.uuid, ())
+            if broken(view, inst, new) and not broken(view, inst, old)
+        )
+        if names:
+            self.context.warn(
+                f"After the ipolicy change the following instances violate it: {', '.join(names)}"
+            )
 
     def plan(self) -> Sequence[StepPlan]:
         return [set_fields(self.group, self.fields)]
 
     def result(self, outcomes: Sequence[Any]) -> Any:
-        return self.changes
+        return [
+            [name.removesuffix("_static"), value if isinstance(value, str) else str(value)]
+            for name, value in self.fields.items()
+        ]
 
     def hooks_environment(self) -> Mapping[str, str]:
         policy = self.op.alloc_policy or ""
@@ -203,7 +232,7 @@ class GroupRename(_GroupOperation):
 
     def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
         members = self.context.view.group_members.get(self.group.uuid, ())
-        nodes = list({node.uuid: node for node in (*self.master, *members)}.values())
+        nodes = self.with_master(members)
         return nodes, nodes
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -32,25 +31,21 @@ from ganeti_kernel.jobs.operation import (
     step,
 )
 from ganeti_kernel.objects import ConfigView, Network, Node, NodeGroup
-from ganeti_kernel.operations import facts, finding
+from ganeti_kernel.operations import facts, finding, network_values
 from ganeti_kernel.operations.config_objects import add_object, drop_object
 from ganeti_kernel.operations.hookenv import network_variables
 from ganeti_kernel.operations.no_return import NO_RETURN
 from ganeti_kernel.operations.tags import check_tag
 
-_MAC_PREFIX = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){2}")
 
-
-def _address(text: str | None, what: str, version: int) -> str | None:
-    if text is None:
-        return None
-    try:
-        value = ipaddress.ip_address(text)
-    except ValueError:
-        value = None
-    if value is None or value.version != version:
-        finding.refuse(f"{what}: '{text}' is not an IPv{version} address")
-    return str(value)
+def name_is_free(view: ConfigView, name: str) -> None:
+    """Refuse a name that a network has already."""
+    known = next((net for net in view.networks.values() if net.name == name), None)
+    if known is not None:
+        finding.refuse(
+            f"Desired network name '{name}' already exists as a network (UUID: {known.uuid})",
+            ECODE_EXISTS,
+        )
 
 
 def make_network(op: OpNetworkAdd) -> Network:
@@ -59,20 +54,12 @@ def make_network(op: OpNetworkAdd) -> Network:
         subnet = ipaddress.IPv4Network(op.network)
     except ValueError as error:
         finding.refuse(f"Parameter 'OP_NETWORK_ADD.network' fails validation: {error}")
-    gateway = _address(op.gateway, "gateway", 4)
+    gateway = network_values.address(op.gateway, "gateway", 4)
     if gateway is not None and ipaddress.IPv4Address(gateway) not in subnet:
         finding.refuse(f"gateway {gateway} is outside network {subnet}")
-    network6, gateway6 = op.network6, _address(op.gateway6, "gateway6", 6)
-    if network6 is not None:
-        try:
-            network6 = str(ipaddress.IPv6Network(network6))
-        except ValueError as error:
-            finding.refuse(f"network6: {error}")
-    if gateway6 is not None and not _fits6(gateway6, network6):
-        finding.refuse(f"gateway6 {gateway6} is neither in network6 nor link-local")
-    prefix = op.mac_prefix.lower() if op.mac_prefix else None
-    if prefix is not None and _MAC_PREFIX.fullmatch(prefix) is None:
-        finding.refuse(f"MAC prefix '{op.mac_prefix}' is not three octets (aa:bb:cc)")
+    network6 = network_values.network6(op.network6)
+    gateway6 = network_values.address(op.gateway6, "gateway6", 6)
+    network_values.check_gateway6(gateway6, network6)
     for tag in op.tags:
         try:
             check_tag(tag)
@@ -85,19 +72,13 @@ def make_network(op: OpNetworkAdd) -> Network:
         gateway=gateway,
         network6=network6,
         gateway6=gateway6,
-        mac_prefix=prefix,
+        mac_prefix=network_values.mac_prefix(op.mac_prefix),
         tags=sorted(set(op.tags)),
     )
     try:
         return pools.with_pool(network)
     except AddressPoolError as error:
         finding.refuse(str(error))
-
-
-def _fits6(gateway: str, network: str | None) -> bool:
-    address = ipaddress.IPv6Address(gateway)
-    inside = network is not None and address in ipaddress.IPv6Network(network)
-    return inside or address.is_link_local
 
 
 def own_addresses(view: ConfigView, network: Network) -> Iterator[tuple[str, str]]:
@@ -122,13 +103,7 @@ class NetworkAdd(Operation[OpNetworkAdd]):
 
     def check(self) -> None:
         op, view = self.op, self.context.view
-        known = next((net for net in view.networks.values() if net.name == op.network_name), None)
-        if known is not None:
-            finding.refuse(
-                f"Desired network name '{op.network_name}' already exists as a network "
-                f"(UUID: {known.uuid})",
-                ECODE_EXISTS,
-            )
+        name_is_free(view, op.network_name)
         self.network = make_network(op)
         if op.conflicts_check:
             for owner, address in own_addresses(view, self.network):
@@ -255,6 +230,12 @@ class _Connection(Operation[Any]):
                     yield inst.name, index, nic
 
 
+def connection_variables(group: NodeGroup, params: Mapping[str, Any]) -> dict[str, str]:
+    """Variables that describe the connection of a group, those of `params` when there are any."""
+    own = {f"GROUP_NETWORK_{key.upper()}": str(value) for key, value in params.items()}
+    return {"GROUP_NAME": group.name} | own
+
+
 @operation
 class NetworkConnect(_Connection):
     """Connect a network to a node group."""
@@ -293,12 +274,8 @@ class NetworkConnect(_Connection):
 
     def hooks_environment(self) -> Mapping[str, str]:
         op: OpNetworkConnect = self.op
-        return {
-            "GROUP_NAME": self.group.name,
-            "GROUP_NETWORK_MODE": op.network_mode,
-            "GROUP_NETWORK_LINK": op.network_link,
-            "GROUP_NETWORK_VLAN": op.network_vlan,
-        }
+        params = {"mode": op.network_mode, "link": op.network_link, "vlan": op.network_vlan}
+        return connection_variables(self.group, params)
 
 
 @operation
@@ -331,4 +308,4 @@ class NetworkDisconnect(_Connection):
         return self.connection(None)
 
     def hooks_environment(self) -> Mapping[str, str]:
-        return {"GROUP_NAME": self.group.name}
+        return connection_variables(self.group, self.group.networks.get(self.network.uuid, {}))

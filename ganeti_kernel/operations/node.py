@@ -19,8 +19,10 @@ from ganeti_kernel.errors import (
     GenericError,
     OpExecError,
 )
+from ganeti_kernel.jobs.hooks import hooks_environment, run_hooks, tell_failures
 from ganeti_kernel.jobs.opcodes import OpNodeAdd, OpNodeRemove
 from ganeti_kernel.jobs.operation import (
+    ALL,
     JobContext,
     Lock,
     Operation,
@@ -30,39 +32,23 @@ from ganeti_kernel.jobs.operation import (
     step,
 )
 from ganeti_kernel.objects import Node
-from ganeti_kernel.objects.params import ND_DEFAULTS
-from ganeti_kernel.operations import finding, remote
+from ganeti_kernel.operations import candidates, finding, remote
 from ganeti_kernel.operations.config_objects import add_object, drop_object
 from ganeti_kernel.operations.disks import node_argument
+from ganeti_kernel.operations.inherited import (
+    merge_disk_state,
+    merge_hv_state,
+    merge_ndparams,
+)
 from ganeti_kernel.operations.no_return import NO_RETURN
 from ganeti_kernel.paths import Paths
-from ganeti_kernel.plugins.parameters import coerce
 from ganeti_kernel.rpc.certificates import fingerprint, issue_certificate
 from ganeti_kernel.rpc.resolve import resolve
 from ganeti_kernel.rpc.trust import own_fingerprint, read_authority
-from ganeti_kernel.specs.base import Parameter
 from ganeti_kernel.version import PROTOCOL_VERSION
 
 SETUP_COMMAND: Final = "node-daemon-setup && daemon-util start-all"
 START_PATIENCE: Final = 30.0
-
-_KINDS: Final = {bool: "bool", int: "int", float: "float", str: "string"}
-
-
-def check_ndparams(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Check node parameters against the built-in ones' types; refuses, naming the parameter."""
-    out: dict[str, Any] = {}
-    for key, value in given.items():
-        if key not in ND_DEFAULTS:
-            finding.refuse(
-                f"unknown node parameter '{key}' (known: {', '.join(sorted(ND_DEFAULTS))})"
-            )
-        kind = _KINDS[type(ND_DEFAULTS[key])]
-        try:
-            out[key] = coerce(Parameter(name=key, type=kind), value)
-        except ValueError as error:
-            finding.refuse(f"node parameter '{key}' {error}")
-    return out
 
 
 @step
@@ -158,6 +144,17 @@ class DistrustNode(Step):
 
 
 @step
+class LastHooks(Step):
+    """Run post hooks on a node that is about to leave. Arguments: node, path, env."""
+
+    NAME = "node.last-hooks"
+
+    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
+        node = msgspec.convert(args["node"], Node)
+        tell_failures(context, run_hooks(context, [node], args["path"], "post", args["env"]))
+
+
+@step
 class LeaveNode(Step):
     """Tell a removed node to forget the cluster. Arguments: node."""
 
@@ -191,7 +188,7 @@ class NodeAdd(Operation[OpNodeAdd]):
         group_name = op.group or self._only_group()
         secondary = self._secondary(address)
         self._check_addresses(name, (address, secondary))
-        candidates = sum(node.master_candidate for node in view.nodes.values())
+        present = sum(node.master_candidate for node in view.nodes.values())
         # Only a node that is prepared here shows which certificate is its own.
         capable = op.master_capable is not False and op.node_setup
         self.node = Node(
@@ -199,11 +196,13 @@ class NodeAdd(Operation[OpNodeAdd]):
             name=name,
             primary_ip=address,
             secondary_ip=secondary,
-            master_candidate=capable and candidates < view.cluster.candidate_pool_size,
+            master_candidate=capable and present < view.cluster.candidate_pool_size,
             group=finding.group(view, group_name).uuid,
             master_capable=capable,
             vm_capable=op.vm_capable is not False,
-            ndparams=check_ndparams(op.ndparams or {}),
+            ndparams=merge_ndparams({}, op.ndparams or {}, of_node=True),
+            hv_state_static=merge_hv_state(None, op.hv_state) if op.hv_state else None,
+            disk_state_static=merge_disk_state(None, op.disk_state) if op.disk_state else None,
         )
 
     def _resolve(self) -> tuple[str, str]:
@@ -276,7 +275,8 @@ class NodeRemove(Operation[OpNodeRemove]):
     def locks(self) -> Sequence[Lock]:
         node = finding.node(self.context.view, self.op.node_name)
         return [
-            Lock("node", node.uuid, exclusive=True),
+            # Another node may take its place among the candidates, so all are looked at.
+            Lock("node", ALL if node.master_candidate else node.uuid, exclusive=True),
             Lock("node-res", node.uuid, exclusive=True),
         ]
 
@@ -298,15 +298,30 @@ class NodeRemove(Operation[OpNodeRemove]):
                 f"Instance {min(users)} is still running on the node, please remove first",
                 ECODE_STATE,
             )
+        others = [item for item in view.nodes.values() if item.uuid != self.node.uuid]
+        self.promoted: dict[str, str] = {}
+        if self.node.master_candidate:
+            size = view.cluster.candidate_pool_size
+            self.promoted = candidates.promotable(self.context, others, size)
 
     def plan(self) -> Sequence[StepPlan]:
+        view = self.context.view
         steps = [
             NO_RETURN,
             StepPlan(name=DistrustNode.NAME, args={"uuid": self.node.uuid}),
             drop_object(self.node),
         ]
+        if self.promoted:
+            names = ", ".join(sorted(view.nodes[uuid].name for uuid in self.promoted))
+            self.context.log(f"Promoted to master candidate role: {names}")
+            fields = {uuid: {"master_candidate": True} for uuid in self.promoted}
+            args = candidates.set_nodes_args(view, fields, self.promoted)
+            steps.append(StepPlan(name=candidates.SetNodes.NAME, args=args))
         if not self.node.offline:
             args = {"node": node_argument(self.node)}
+            env = hooks_environment(self, self.context, "post", self.hooks_environment())
+            hooks = {**args, "path": self.HOOKS_PATH, "env": env}
+            steps.append(StepPlan(name=LastHooks.NAME, args=hooks))
             steps.append(StepPlan(name=LeaveNode.NAME, args=args))
         return steps
 
@@ -315,4 +330,4 @@ class NodeRemove(Operation[OpNodeRemove]):
 
     def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
         others = [item for item in self.context.view.nodes.values() if item.uuid != self.node.uuid]
-        return others, others
+        return others, others  # and LastHooks, while the removed one still listens

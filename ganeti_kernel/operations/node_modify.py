@@ -13,7 +13,11 @@ from ganeti_kernel.jobs.opcodes import OpNodeSetParams
 from ganeti_kernel.jobs.operation import ALL, Lock, Operation, StepPlan, operation
 from ganeti_kernel.objects import ConfigView, Node
 from ganeti_kernel.operations import candidates, finding
-from ganeti_kernel.operations.node import check_ndparams
+from ganeti_kernel.operations.inherited import (
+    merge_disk_state,
+    merge_hv_state,
+    merge_ndparams,
+)
 
 ROLES: Final = ("master_candidate", "offline", "drained")
 FLAGS: Final = (*ROLES, "master_capable", "vm_capable")
@@ -65,9 +69,6 @@ class NodeSetParams(Operation[OpNodeSetParams]):
     def check(self) -> None:
         op, view = self.op, self.context.view
         self.node = node = finding.node(view, op.node_name)
-        for what in ("hv_state", "disk_state"):
-            if getattr(op, what):
-                finding.refuse(f"changing a node's {what} is not available yet", ECODE_STATE)
         wanted = {key: getattr(op, key) for key in FLAGS}
         self.fields: dict[str, Any] = dict(new_flags(node, wanted))
         self._check_master(wanted)
@@ -76,7 +77,13 @@ class NodeSetParams(Operation[OpNodeSetParams]):
         if op.secondary_ip is not None:
             self.fields["secondary_ip"] = self._secondary(op.secondary_ip)
         if op.ndparams:
-            self.fields["ndparams"] = merge_ndparams(node.ndparams, op.ndparams)
+            self.fields["ndparams"] = merge_ndparams(node.ndparams, op.ndparams, of_node=True)
+        if op.hv_state:
+            state = merge_hv_state(node.hv_state_static, op.hv_state)
+            self.fields["hv_state_static"] = state
+        if op.disk_state:
+            state = merge_disk_state(node.disk_state_static, op.disk_state)
+            self.fields["disk_state_static"] = state
         if node.offline and not self.fields["offline"]:
             self._check_answers()
         self._plan_pool(wanted)
@@ -179,22 +186,15 @@ class NodeSetParams(Operation[OpNodeSetParams]):
         return [StepPlan(name=candidates.SetNodes.NAME, args=args)]
 
     def result(self, outcomes: Sequence[Any]) -> Any:
-        return [[key, str(value)] for key, value in self.fields.items()]
+        return [[key.removesuffix("_static"), str(value)] for key, value in self.fields.items()]
 
     def hooks_environment(self) -> Mapping[str, str]:
         asked = {key.upper(): str(getattr(self.op, key)) for key in FLAGS}
         return {"OP_TARGET": self.node.name} | asked
 
     def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
-        nodes = list({node.uuid: node for node in (*self.master, self.node)}.values())
+        nodes = self.with_master([self.node])
         return nodes, nodes
-
-
-def merge_ndparams(own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """A node's own parameters after a change: null or "default" takes one back."""
-    gone = {key for key, value in given.items() if value in (None, "default")}
-    kept = {key: value for key, value in own.items() if key not in gone}
-    return kept | check_ndparams({key: given[key] for key in given if key not in gone})
 
 
 def users(view: ConfigView, node: Node) -> list[str]:

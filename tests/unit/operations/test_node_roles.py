@@ -9,7 +9,7 @@ import pytest
 from ganeti_kernel.errors import OpPrereqError
 from ganeti_kernel.objects import Node
 from ganeti_kernel.operations.candidates import lacking
-from ganeti_kernel.operations.node_modify import merge_ndparams, new_flags
+from ganeti_kernel.operations.node_modify import new_flags
 
 
 def node(name: str = "n1", **fields: Any) -> Node:
@@ -44,10 +44,3 @@ def test_lacking() -> None:
     assert (missing, [item.name for item in free]) == (2, ["b", "c"])
     assert lacking(nodes, 2)[0] == 1
     assert lacking(nodes, 1)[0] == 0
-
-
-def test_node_parameters_are_taken_back() -> None:
-    assert merge_ndparams({"ssh_port": 1, "ovs": True}, {"ssh_port": "default"}) == {"ovs": True}
-    assert merge_ndparams({}, {"ssh_port": "2222"}) == {"ssh_port": 2222}
-    with pytest.raises(OpPrereqError, match="unknown node parameter 'speed'"):
-        merge_ndparams({}, {"speed": 2})

@@ -13,7 +13,14 @@ from ganeti_kernel.objects import Cluster, ConfigView, Instance, Network, Node, 
 
 VIEW = ConfigView(
     cluster=Cluster(uuid="c", cluster_name="clu", master_node="m", master_ip="127.0.0.1"),
-    nodegroups={name: NodeGroup(uuid=name, name=name) for name in ("first", "second")},
+    nodegroups={
+        "first": NodeGroup(uuid="first", name="first"),
+        "second": NodeGroup(
+            uuid="second",
+            name="second",
+            networks={"net": {"mode": "bridged", "link": "br0", "vlan": ""}},
+        ),
+    },
     nodes={
         uuid: Node(uuid=uuid, name=uuid, primary_ip=f"127.0.0.{number}", group=group)
         for number, (uuid, group) in enumerate(
@@ -59,7 +66,24 @@ CASES: list[tuple[str, dict[str, Any], str, str, dict[str, str]]] = [
         *("c", "c"),
         {"GROUP_NAME": "second", "GROUP_NETWORK_MODE": "routed", "GROUP_NETWORK_LINK": "t"},
     ),
-    ("OP_NETWORK_DISCONNECT", {}, "c", "c", {"GROUP_NAME": "second"}),
+    (
+        "OP_NETWORK_DISCONNECT",
+        {},
+        *("c", "c"),
+        {"GROUP_NAME": "second", "GROUP_NETWORK_MODE": "bridged", "GROUP_NETWORK_LINK": "br0"},
+    ),
+    (
+        "OP_NETWORK_RENAME",
+        {"new_name": "new"},
+        *("mc", "mc"),
+        {"OLD_NAME": "net", "NEW_NAME": "new"},
+    ),
+    (
+        "OP_NETWORK_SET_PARAMS",
+        {"gateway": "192.0.2.2"},
+        *("m", "m"),
+        {"NETWORK_NAME": "net", "NETWORK_SUBNET": "192.0.2.0/28"},
+    ),
 ]
 
 

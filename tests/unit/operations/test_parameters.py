@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ganeti_kernel.errors import OpPrereqError
+from ganeti_kernel.operations.inherited import check_ndparams
 from ganeti_kernel.operations.instance_params import check_beparams, check_name
-from ganeti_kernel.operations.node import check_ndparams
 
 
 def test_node_parameters_get_their_types() -> None:
