@@ -57,10 +57,10 @@ def _prepare(
     params = _parameters(context, group, index, asked, network)
     address = _address(context, group, index, asked, network, conflicts_check, own_address)
     mode = params.get("mode") or context.view.cluster.nicparams.get("default", {}).get("mode")
-    if mode == "routed" and address is None:
-        finding.refuse(f"NIC {index}: mode routed needs an address; add ip=ADDRESS or ip=pool")
     if mode:
-        facts.describe("network_script", str(mode))
+        features = facts.describe("network_script", str(mode)).features
+        if "needs-address" in features and address is None:
+            finding.refuse(f"NIC {index}: mode {mode} needs an address; add ip=ADDRESS or ip=pool")
     return Nic(
         uuid=str(uuid.uuid4()),
         mac=_mac(context, index, asked, network),

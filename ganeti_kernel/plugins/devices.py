@@ -20,7 +20,13 @@ def measure(device: BlockDevice) -> int:
     """
     if device.path is not None:
         return _seek(device.path)
-    return _ask_qemu(device.uris.get("kvm") or next(iter(device.uris.values()), ""))
+    problems = []
+    for uri in device.uris.values():  # one hypervisor's may be nothing that QEMU knows
+        try:
+            return _ask_qemu(uri)
+        except BlockDeviceError as error:
+            problems.append(str(error))
+    raise BlockDeviceError("; ".join(problems) or "cannot measure a device without path and URI")
 
 
 def _seek(path: str) -> int:

@@ -75,6 +75,8 @@ class DiskTemplate(Plugin):
     - "adopt", "must-adopt": existing volumes may, or must, be taken over;
     - "file": needs `DiskRequest.directory`, a storage directory, as the node names it (under its
       own root);
+    - "directory:FIELD": as "file", and the directory is the cluster's FIELD (`file_storage_dir`
+      without this);
     - "no-disks": instances have none at all;
     - "user-parameters": disk keys the kernel does not know are the template's own business;
     - "space": `space` answers.

@@ -29,7 +29,9 @@ class NetworkScript(Plugin):
 
     A mode serves exactly the NICs of that mode. A service (`IS_SERVICE`) is asked for every NIC
     whose network carries a tag of that name, after the mode's script on the way up and before
-    it on the way down. Failures are raised as HypervisorError.
+    it on the way down. Failures are raised as HypervisorError. Features of a mode:
+
+    - "needs-address": a NIC without an address is refused before anything is made.
     """
 
     IS_SERVICE: ClassVar[bool] = False

@@ -22,6 +22,7 @@ DESCRIPTION = Description(
     name="routed",
     version=__version__,
     summary="Routes a NIC's address to its interface, in the table its link names",
+    features=frozenset({"needs-address"}),
 )
 STATIC = 4
 """Routing protocol number: made by the administrator, not by the kernel or a daemon."""
