@@ -9,10 +9,16 @@ from ganeti_cli.app import Entry, Program, run
 PROGRAM = Program(
     "gnt-cluster",
     {
+        "activate-master-ip": Entry(
+            "ganeti_cli.cluster_address:activate", "Bring the cluster's address up."
+        ),
         "add-tags": Entry("ganeti_cli.tags:add_cluster", "Add tags."),
         "list-tags": Entry("ganeti_cli.tags:list_cluster", "List tags."),
         "remove-tags": Entry("ganeti_cli.tags:remove_cluster", "Remove tags."),
         "search-tags": Entry("ganeti_cli.tags:search", "Find tags by a pattern."),
+        "deactivate-master-ip": Entry(
+            "ganeti_cli.cluster_address:deactivate", "Take the cluster's address down."
+        ),
         "destroy": Entry("ganeti_cli.cluster_life:destroy", "End an empty cluster."),
         "export-config": Entry("ganeti_cli.cluster_config:export_config", "Write config.data."),
         "getmaster": Entry("ganeti_cli.cluster:getmaster", "Show the master node."),
@@ -20,6 +26,7 @@ PROGRAM = Program(
         "info": Entry("ganeti_cli.cluster_info:info", "Show the cluster's settings."),
         "init": Entry("ganeti_cli.cluster_life:init", "Make a cluster of this machine."),
         "master-ping": Entry("ganeti_cli.cluster_state:master_ping", "See if the master answers."),
+        "modify": Entry("ganeti_cli.cluster_modify:modify", "Change the cluster's settings."),
         "queue": Entry("ganeti_cli.cluster_state:queue", "Drain the job queue, or undrain it."),
         "show-ispecs-cmd": Entry(
             "ganeti_cli.cluster_ispecs:show_ispecs", "Show the options of the instance policy."

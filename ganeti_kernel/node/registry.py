@@ -20,6 +20,7 @@ MODULES: Final = (
     "hooks",
     "info",
     "instances",
+    "master_ip",
     "network",
     "verify",
 )

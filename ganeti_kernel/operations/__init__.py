@@ -2,12 +2,14 @@
 
 from ganeti_kernel.operations import (
     cluster,
+    cluster_modify,
     diagnose,
     group,
     instance_create,
     instance_power,
     instance_query,
     instance_remove,
+    master_ip,
     network,
     network_modify,
     node,
@@ -19,12 +21,14 @@ from ganeti_kernel.operations import (
 
 __all__ = [
     "cluster",
+    "cluster_modify",
     "diagnose",
     "group",
     "instance_create",
     "instance_power",
     "instance_query",
     "instance_remove",
+    "master_ip",
     "network",
     "network_modify",
     "node",

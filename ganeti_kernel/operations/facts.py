@@ -41,12 +41,18 @@ def check_values(kind: str, name: str, values: Mapping[str, Any], what: str) -> 
     return good
 
 
-def storage_directory(cluster: Cluster, description: Description) -> str:
-    """The cluster's directory for a template that keeps files, "" for others."""
+def directory_field(description: Description) -> str | None:
+    """The cluster's field with the directory of a template that keeps files; None for others."""
     for feature in description.features:
         if feature.startswith(STORAGE_DIRECTORY):
-            return str(getattr(cluster, feature.removeprefix(STORAGE_DIRECTORY), ""))
-    return cluster.file_storage_dir if "file" in description.features else ""
+            return feature.removeprefix(STORAGE_DIRECTORY)
+    return "file_storage_dir" if "file" in description.features else None
+
+
+def storage_directory(cluster: Cluster, description: Description) -> str:
+    """The cluster's directory for a template that keeps files, "" for others."""
+    field = directory_field(description)
+    return str(getattr(cluster, field, "")) if field is not None else ""
 
 
 def secret_rules() -> SecretRules:

@@ -38,12 +38,19 @@ def check_beparams(given: Mapping[str, Any]) -> dict[str, Any]:
             elif isinstance(BE_DEFAULTS[key], bool):
                 out[key] = value if isinstance(value, bool) else _yes(value)
             else:
-                out[key] = int(value)
+                out[key] = _whole(value)
         except Exception as error:  # any of the parsers' errors, reported with the name
             finding.refuse(f"backend parameter '{key}': {error}")
         if not isinstance(out[key], bool) and out[key] < 1:
             finding.refuse(f"backend parameter '{key}' must be at least 1")
     return out
+
+
+def _whole(value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"must be a whole number, not {value!r}") from None
 
 
 def _memory(value: Any) -> int:

@@ -79,6 +79,9 @@ CALLS: Final[dict[str, Call]] = {
     # network
     "bridges_exist": Call(QUICK, list[str]),
     "nic_modes": Call(QUICK, list[str]),
+    "master_ip_held": Call(QUICK, bool),
+    "master_ip_start": Call(NORMAL, None, changes=True),
+    "master_ip_stop": Call(NORMAL, None, changes=True),
     # files and hooks
     "upload_file": Call(SLOW, None, changes=True),
     "ssconf_write": Call(SLOW, None, changes=True),

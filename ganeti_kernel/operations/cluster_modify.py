@@ -1,0 +1,307 @@
+"""Changing the cluster's settings (OP_CLUSTER_SET_PARAMS)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ganeti_kernel.config.changes import Draft
+from ganeti_kernel.errors import ECODE_INVAL
+from ganeti_kernel.jobs.opcodes import OpClusterSetParams
+from ganeti_kernel.jobs.operation import (
+    ALL,
+    JobContext,
+    Lock,
+    Operation,
+    Step,
+    StepPlan,
+    operation,
+    step,
+)
+from ganeti_kernel.objects import Cluster
+from ganeti_kernel.objects.params import fill
+from ganeti_kernel.operations import (
+    candidates,
+    cluster_params,
+    cluster_values,
+    facts,
+    finding,
+    inherited,
+    master_ip,
+)
+from ganeti_kernel.operations.diagnose import usable_nodes
+from ganeti_kernel.operations.disks import node_argument
+
+PARAMETERS = Lock("cluster", "[parameters]", exclusive=True)
+"""Held by whoever changes the cluster object beyond its tags."""
+
+ADDRESS_FIELDS = ("master_netdev", "master_netmask", "use_external_mip_script")
+EMPTYING = frozenset(
+    {
+        "default_iallocator_params",
+        "reserved_lvs",
+        "compression_tools",
+        "uid_pool",
+        "enabled_hypervisors",
+        "enabled_disk_templates",
+    }
+)
+"""Fields that an empty list or object empties; for others it means: not given."""
+
+
+@step
+class SetCluster(Step):
+    """Change fields of the cluster. Arguments: fields, before (the same fields' old values)."""
+
+    NAME = "config.cluster-fields"
+
+    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
+        _set_fields(context, args["fields"])
+
+    def undo(self, context: JobContext, args: Mapping[str, Any]) -> None:
+        _set_fields(context, args["before"])
+
+
+def _set_fields(context: JobContext, fields: Mapping[str, Any]) -> None:
+    def change(draft: Draft) -> None:
+        draft.replace_cluster(**fields)
+
+    context.update(change)
+
+
+def set_cluster(cluster: Cluster, fields: Mapping[str, Any]) -> StepPlan:
+    """A step that changes fields of the cluster; undone, they have their values of now."""
+    before = {name: getattr(cluster, name) for name in fields}
+    args = {"fields": dict(fields), "before": before}
+    return StepPlan(name=SetCluster.NAME, args=msgspec.to_builtins(args))
+
+
+def given(op: OpClusterSetParams) -> dict[str, Any]:
+    """The opcode's fields that ask for something."""
+    values = {name: getattr(op, name) for name in op.__struct_fields__ if name != "force"}
+    return {
+        name: value
+        for name, value in values.items()
+        if value is not None and (value not in ({}, []) or name in EMPTYING)
+    }
+
+
+@operation
+class ClusterSetParams(Operation[OpClusterSetParams]):
+    """Change the cluster's settings; all of them or none."""
+
+    OPCODE = OpClusterSetParams
+    HOOKS_PATH = "cluster-modify"
+
+    def locks(self) -> Sequence[Lock]:
+        asked = given(self.op)
+        locks = [PARAMETERS]
+        if {"enabled_hypervisors", "enabled_disk_templates", "nicparams"} & set(asked):
+            # No instance may begin to use meanwhile what is taken away.
+            locks.append(Lock("instance", ALL))
+        if "candidate_pool_size" in asked:
+            locks.append(Lock("node", ALL, exclusive=True))
+        if set(ADDRESS_FIELDS) & set(asked):
+            locks.append(master_ip.MASTER_ADDRESS)
+        return locks
+
+    def check(self) -> None:
+        view, old = self.context.view, self.context.view.cluster
+        self.asked = given(self.op)
+        changed = dict(self._fields())
+        self.fields = {name: new for name, new in changed.items() if new != getattr(old, name)}
+        self.after = msgspec.structs.replace(old, **self.fields)
+        hypervisors, templates = (
+            changed.get(name, []) for name in ("enabled_hypervisors", "enabled_disk_templates")
+        )
+        cluster_params.check_unused(view, hypervisors, templates)
+        if {"ipolicy", "enabled_disk_templates"} & set(self.fields) or _directories(self.fields):
+            cluster_params.check_templates(view, self.after)
+        self._check_nodes()
+        self._check_os()
+        self._tell_of_policy()
+        self.promoted: dict[str, str] = {}
+        if "candidate_pool_size" in self.asked:
+            size = self.after.candidate_pool_size
+            self.promoted = candidates.promotable(self.context, view.nodes.values(), size)
+
+    # -- new values ------------------------------------------------------------------------------
+
+    def _fields(self) -> Iterator[tuple[str, Any]]:
+        """The cluster's fields with their new values."""
+        view, asked = self.context.view, self.asked
+        for name, (field, check) in cluster_values.CHECKS.items():
+            if name in asked:
+                yield field, check(view, asked[name])
+        yield from self._inherited()
+        yield from self._enabled()
+        yield from self._lists()
+
+    def _inherited(self) -> Iterator[tuple[str, Any]]:
+        cluster, asked = self.context.view.cluster, self.asked
+        for name, merge in (
+            ("os_hvp", cluster_params.os_hvp),
+            ("beparams", cluster_params.beparams),
+            ("ndparams", cluster_params.ndparams),
+            ("diskparams", cluster_params.diskparams),
+            ("ipolicy", cluster_params.instance_policy),
+        ):
+            if name in asked:
+                yield name, merge(cluster, asked[name])
+        if "nicparams" in asked:
+            yield "nicparams", cluster_params.nicparams(self.context.view, asked["nicparams"])
+        for name in ("osparams", "osparams_private_cluster"):
+            if name in asked:
+                yield name, cluster_params.osparams(getattr(cluster, name), asked[name])
+        if "hv_state" in asked:
+            own = cluster.hv_state_static
+            yield "hv_state_static", inherited.merge_hv_state(own, asked["hv_state"])
+        if "disk_state" in asked:
+            own = cluster.disk_state_static
+            yield "disk_state_static", inherited.merge_disk_state(own, asked["disk_state"])
+
+    def _enabled(self) -> Iterator[tuple[str, Any]]:
+        cluster, asked = self.context.view.cluster, self.asked
+        hypervisors: list[str] = []
+        if "enabled_hypervisors" in asked:
+            names = asked["enabled_hypervisors"]
+            hypervisors = cluster_params.enabled("hypervisor", "hypervisor", names)
+            yield "enabled_hypervisors", hypervisors
+        if hypervisors or "hvparams" in asked:
+            values = asked.get("hvparams", {})
+            yield "hvparams", cluster_params.hvparams(cluster, values, hypervisors)
+        if "enabled_disk_templates" in asked:
+            names = asked["enabled_disk_templates"]
+            templates = cluster_params.enabled("disk_template", "disk template", names)
+            yield "enabled_disk_templates", templates
+
+    def _lists(self) -> Iterator[tuple[str, Any]]:
+        cluster, asked = self.context.view.cluster, self.asked
+        for name, what in (("hidden_os", "hidden"), ("blacklisted_os", "blacklisted")):
+            if name in asked:
+                names, notes = cluster_values.changed_names(
+                    getattr(cluster, name), asked[name], what
+                )
+                for note in notes:
+                    self.context.log(f"{note}; left as it is")
+                yield name, names
+        if {"uid_pool", "add_uids", "remove_uids"} & set(asked):
+            yield (
+                "uid_pool",
+                cluster_values.changed_uids(
+                    asked.get("uid_pool", cluster.uid_pool),
+                    asked.get("add_uids", ()),
+                    asked.get("remove_uids", ()),
+                ),
+            )
+        if {"enabled_data_collectors", "data_collector_interval"} & set(asked):
+            yield (
+                "data_collectors",
+                cluster_values.changed_collectors(
+                    cluster.data_collectors,
+                    facts.registry().names("collector"),
+                    asked.get("enabled_data_collectors", {}),
+                    asked.get("data_collector_interval", {}),
+                ),
+            )
+
+    # -- what nodes say --------------------------------------------------------------------------
+
+    def _check_nodes(self) -> None:
+        """Have every node look at hypervisor parameters that are new to it."""
+        problems: list[str] = []
+        for title, hypervisor, values in self._changed_hypervisors():
+            nodes = usable_nodes(self.context.view)
+            answers = self.context.nodes.call_many(
+                nodes, "hypervisor_check", hypervisor=hypervisor, hvparams=values
+            )
+            for node in nodes:
+                answer = answers[node.uuid]
+                found = answer.value if answer.ok else [str(answer.error)]
+                problems += [f"node {node.name}, {title}: {text}" for text in found]
+        if problems and not self.op.force:
+            finding.refuse(f"{'; '.join(problems)} (--force takes it all the same)", ECODE_INVAL)
+        for problem in problems:
+            self.context.warn(problem)
+
+    def _changed_hypervisors(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        old, new = self.context.view.cluster, self.after
+        for name in new.enabled_hypervisors:
+            values = new.hvparams.get(name, {})
+            if name not in old.enabled_hypervisors or values != old.hvparams.get(name):
+                yield f"hypervisor {name}", name, values
+            for os_name, items in new.os_hvp.items():
+                own = items.get(name)
+                if own and own != old.os_hvp.get(os_name, {}).get(name):
+                    yield f"hypervisor {name} with OS {os_name}", name, fill(values, own)
+
+    def _check_os(self) -> None:
+        """Have the master node look at OS parameters."""
+        names = {*self.asked.get("osparams", ()), *self.asked.get("osparams_private_cluster", ())}
+        if not names or not self.master:
+            return
+        master = self.master[0]
+        present = {item.name for item in self.context.nodes.call(master, "os_diagnose")}
+        for name in sorted(names):
+            if name.partition("+")[0] not in present:
+                self.context.warn(
+                    f"OS {name} is not on node {master.name}; its parameters are not checked"
+                )
+                continue
+            public = self.after.osparams.get(name, {})
+            private = self.after.osparams_private_cluster.get(name, {})
+            problems = self.context.nodes.call(
+                master, "os_check", name=name, osparams=public | private, private=sorted(private)
+            )
+            if problems:
+                finding.refuse(f"OS {name}: {'; '.join(problems)}", ECODE_INVAL)
+
+    def _tell_of_policy(self) -> None:
+        view = self.context.view
+        if not {"ipolicy", "beparams"} & set(self.fields):
+            return
+        before = set(cluster_params.violators(view, view.cluster))
+        broken = sorted(set(cluster_params.violators(view, self.after)) - before)
+        if broken:
+            self.context.warn(
+                "after this change these instances violate the instance policy: "
+                f"{', '.join(broken)}"
+            )
+
+    # -- plan ------------------------------------------------------------------------------------
+
+    def plan(self) -> Sequence[StepPlan]:
+        view = self.context.view
+        steps: list[StepPlan] = []
+        if self.fields:
+            steps.append(set_cluster(view.cluster, self.fields))
+        else:
+            self.context.log("Nothing to change: the cluster is so already")
+        if set(ADDRESS_FIELDS) & set(self.fields) and self.master and self.after.master_netdev:
+            old = master_ip.settings(view.cluster) if view.cluster.master_netdev else None
+            new = master_ip.settings(self.after)
+            args = {"node": node_argument(self.master[0]), "old": old, "new": new}
+            steps.append(StepPlan(name=master_ip.MoveMasterIp.NAME, args=args))
+        if self.promoted:
+            fields = {uuid: {"master_candidate": True} for uuid in self.promoted}
+            args = candidates.set_nodes_args(view, fields, self.promoted)
+            steps.append(StepPlan(name=candidates.SetNodes.NAME, args=args))
+            for uuid in self.promoted:
+                name = view.nodes[uuid].name
+                self.context.log(f"Promoted node {name} to master candidate role")
+        return steps
+
+    def hooks_environment(self) -> Mapping[str, str]:
+        return {
+            "OP_TARGET": self.context.view.cluster.cluster_name,
+            "NEW_VG_NAME": self.op.vg_name or "",
+        }
+
+
+def _directories(fields: Mapping[str, Any]) -> bool:
+    return any(name.endswith("_storage_dir") for name in fields)
+
+
+__all__ = ["PARAMETERS", "ClusterSetParams", "SetCluster", "set_cluster"]
