@@ -16,9 +16,15 @@ PROGRAM = Program(
         "remove-tags": Entry("ganeti_cli.tags:remove_instance", "Remove tags."),
         "add": Entry(f"{_HERE}.instance_add:add", "Create an instance."),
         "console": Entry(f"{_HERE}.instance_console:console", "Open an instance's console."),
+        "failover": Entry(
+            f"{_HERE}.instance_move:failover", "Stop an instance, start it on another node."
+        ),
         "info": Entry(f"{_HERE}.instance_info:info", "Show everything about instances."),
         "list": Entry(f"{_HERE}.instance_list:list_instances", "List instances."),
         "list-fields": Entry(f"{_HERE}.instance_list:list_fields", "List the fields of `list`."),
+        "migrate": Entry(
+            f"{_HERE}.instance_move:migrate", "Move a running instance to another node."
+        ),
         "reboot": Entry(f"{_HERE}.instance_power:reboot", "Reboot instances."),
         "remove": Entry(f"{_HERE}.instance_remove:remove", "Shut down and remove an instance."),
         "shutdown": Entry(f"{_HERE}.instance_power:shutdown", "Stop instances."),

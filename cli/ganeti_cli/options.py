@@ -61,6 +61,18 @@ OPTIONS: Final[dict[str, tuple[tuple[str, ...], dict[str, Any]]]] = {
         {"is_flag": True, "help": "Read the argument as a filter."},
     ),
     "node": (("-n", "--node"), {"metavar": "NODE", "help": "Node to use."}),
+    "target_node": (
+        ("-n", "--target-node"),
+        {"metavar": "NODE", "help": "Node to move to."},
+    ),
+    "iallocator": (
+        ("-I", "--iallocator"),
+        {"metavar": "NAME", "help": "Allocator that chooses the node; . is the cluster's default."},
+    ),
+    "ignore_ipolicy": (
+        ("--ignore-ipolicy",),
+        {"is_flag": True, "help": "Go on when the group's instance policy is violated."},
+    ),
     "shutdown_timeout": (
         ("--shutdown-timeout",),
         {

@@ -96,6 +96,12 @@ class Progress:
         index = self.next_step
         return self.steps[index].name if index is not None and index in self.begun else None
 
+    @property
+    def can_resume(self) -> bool:
+        """The interrupted step is one to be done again."""
+        index = self.next_step
+        return index is not None and index in self.begun and self.steps[index].resume
+
     def to_undo(self) -> list[int]:
         """Steps to undo, last first: all that were begun and are not undone."""
         return sorted(self.begun - self.undone, reverse=True)

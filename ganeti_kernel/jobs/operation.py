@@ -5,6 +5,7 @@ undone, so that whatever dies at whatever moment, the job ends definite:
 
 - a failure or crash before the plan's pivot has ended: all steps that were begun, a begun pivot
   too, are undone in reverse order, the job fails with the reason, and nothing is left;
+- a crash in a step that can be resumed: the step is done again, and the plan goes on;
 - a failure or crash after the pivot has ended: there is no way back, so the remaining steps are
   carried on (a crash) or the job fails and says what is still to do (a failure).
 
@@ -39,11 +40,16 @@ class Lock(msgspec.Struct, frozen=True, order=True):
 
 
 class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of a plan as the journal keeps it. Once a pivot has ended there is no way back."""
+    """One step of a plan as the journal keeps it. Once a pivot has ended there is no way back.
+
+    `resume`: when the process dies in this step, the next one does it again instead of undoing
+    it; for work that goes on by itself meanwhile. A step that fails is undone all the same.
+    """
 
     name: str
     args: dict[str, Any] = {}
     pivot: bool = False
+    resume: bool = False
 
 
 class Reservations(Protocol):

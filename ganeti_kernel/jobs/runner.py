@@ -181,8 +181,9 @@ class JobRunner:
         """Do the steps that have not ended."""
         while (number := state.next_step) is not None:
             plan = state.steps[number]
+            resumed = number in state.begun
             canceled = self._note(state, Begun(index, number))
-            if canceled and not state.past_pivot:
+            if canceled and not state.past_pivot and not resumed:
                 state.begun.discard(number)  # announced, but never begun
                 raise JobCanceled("Job canceled by request")
             try:
@@ -232,7 +233,7 @@ class JobRunner:
         """End the opcode that the predecessor of this process was at."""
         state = progress(self._journal, index)
         op = self._job.ops[index]
-        if state.failure is None and state.past_pivot:
+        if state.failure is None and (state.past_pivot or state.can_resume):
             self._context.log(f"{lost}; carrying on after step {_last_ended(state)}")
             self._carry_on(index, state)
             return

@@ -97,11 +97,14 @@ def disk_sync(context: NodeContext, disk: GuestDisk) -> SyncStatus:
         return plugin.sync_status(disk)
 
 
-def activate(context: NodeContext, disk: GuestDisk) -> GuestDisk:
-    """Attach and open the disk for exclusive use; returns it with its device filled in."""
+def activate(context: NodeContext, disk: GuestDisk, *, exclusive: bool = True) -> GuestDisk:
+    """Attach and open the disk; returns it with its device filled in.
+
+    Not exclusive: another node uses it as well, during a migration.
+    """
     with context.template(disk.dev_type) as plugin:
         device = plugin.attach(disk)
-        plugin.open(disk, True)
+        plugin.open(disk, exclusive)
     return msgspec.structs.replace(disk, device=device)
 
 

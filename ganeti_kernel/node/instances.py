@@ -76,7 +76,14 @@ def hypervisor_check(context: NodeContext, hypervisor: str, hvparams: dict[str, 
         return list(plugin.check_parameters(hvparams))
 
 
-def with_disks(context: NodeContext, guest: Guest) -> Guest:
+@node_call("instance_balloon")
+def instance_balloon(context: NodeContext, guest: Guest, memory: int) -> None:
+    """Set the running guest's memory, MiB."""
+    with context.hypervisor(guest.hypervisor) as plugin:
+        plugin.balloon_memory(guest, memory)
+
+
+def with_disks(context: NodeContext, guest: Guest, *, exclusive: bool = True) -> Guest:
     """The guest with all its disks active and their devices filled in."""
-    disks = [activate(context, disk) for disk in guest.disks]
+    disks = [activate(context, disk, exclusive=exclusive) for disk in guest.disks]
     return msgspec.structs.replace(guest, disks=disks)

@@ -21,6 +21,7 @@ MODULES: Final = (
     "info",
     "instances",
     "master_ip",
+    "migration",
     "network",
     "verify",
 )

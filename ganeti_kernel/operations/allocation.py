@@ -154,3 +154,15 @@ def allocate_request(
         "required_nodes": required_nodes,
         "hypervisor": hypervisor,
     }
+
+
+def relocate_request(view: ConfigView, inst: Instance) -> dict[str, Any]:
+    """The request for another node for an instance that is there already."""
+    away = view.secondary_nodes(inst) or [inst.primary_node]
+    return {
+        "type": "relocate",
+        "name": inst.name,
+        "disk_space_total": sum(disk.size for disk in view.instance_disks(inst)),
+        "required_nodes": 1,
+        "relocate_from": [view.nodes[uuid].name for uuid in away if uuid in view.nodes],
+    }

@@ -100,8 +100,8 @@ def plan_disks(
     return disks
 
 
-def check_memory(context: JobContext, node: Node, hypervisor: str, memory: int, name: str) -> None:
-    """Refuse when the node has not `memory` MiB free."""
+def check_memory(context: JobContext, node: Node, hypervisor: str, memory: int, name: str) -> int:
+    """Refuse when the node has not `memory` MiB free; returns what it has free."""
     hvparams = context.view.cluster.hvparams.get(hypervisor, {})
     info = context.nodes.call(node, "node_info", hypervisors={hypervisor: hvparams}, storage=[])
     resources = info.hypervisors.get(hypervisor)
@@ -114,6 +114,7 @@ def check_memory(context: JobContext, node: Node, hypervisor: str, memory: int, 
             f"available {resources.memory_free} MiB",
             ECODE_NORES,
         )
+    return int(resources.memory_free)
 
 
 # -- steps ---------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ class InstanceCreate(Operation[OpInstanceCreate]):
         )
         directory = facts.storage_directory(view.cluster, description)
         unit = StorageUnit(template=self.template, directory=directory)
-        return placement.allocate(self.context, name, request, unit)
+        return placement.allocate(self.context, name, request, unit, self.hypervisor)
 
     def _template(self) -> str:
         enabled = self.context.view.cluster.enabled_disk_templates

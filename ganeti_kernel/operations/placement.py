@@ -15,7 +15,7 @@ from ganeti_kernel.errors import (
 )
 from ganeti_kernel.jobs.opcodes import OpInstanceCreate
 from ganeti_kernel.jobs.operation import JobContext
-from ganeti_kernel.objects import Node
+from ganeti_kernel.objects import Instance, Node
 from ganeti_kernel.operations import allocation, facts, finding
 from ganeti_kernel.operations.diagnose import usable_nodes
 from ganeti_kernel.rpc.results import StorageUnit
@@ -47,10 +47,38 @@ def named_node(context: JobContext, op: OpInstanceCreate) -> Node:
     return node
 
 
-def allocate(context: JobContext, name: str, request: Mapping[str, Any], unit: StorageUnit) -> Node:
+def other_node(
+    context: JobContext, inst: Instance, named: str | None, allocator: str | None
+) -> Node:
+    """The node an instance moves to: the one that is named, or the one an allocator chooses.
+
+    Refuses the node it is on, and one that cannot take it.
+    """
+    view = context.view
+    if named is not None and allocator is not None:
+        finding.refuse("a node and an allocator cannot both be given; leave -n or -I out")
+    if named is not None:
+        node = finding.usable_node(view, named)
+        if node.uuid == inst.primary_node:
+            finding.refuse(f"instance {inst.name} is on node {node.name} already", ECODE_STATE)
+        return node
+    name = view.cluster.default_iallocator if allocator in (None, ".") else allocator
+    if not name:
+        finding.refuse(
+            "no node is named and the cluster has no default allocator; give -n NODE or -I NAME"
+        )
+    template = view.disk_template(inst)
+    request = allocation.relocate_request(view, inst)
+    directory = facts.storage_directory(view.cluster, facts.describe("disk_template", template))
+    unit = StorageUnit(template=template, directory=directory)
+    return allocate(context, name, request, unit, inst.hypervisor)
+
+
+def allocate(
+    context: JobContext, name: str, request: Mapping[str, Any], unit: StorageUnit, hypervisor: str
+) -> Node:
     """Ask an allocator for one node. `unit`: the storage whose room counts."""
     view = context.view
-    hypervisor = str(request["hypervisor"])
     params = {hypervisor: view.cluster.hvparams.get(hypervisor, {})}
     nodes = usable_nodes(view)
     infos = context.nodes.call_many(nodes, "node_info", hypervisors=params, storage=[unit])

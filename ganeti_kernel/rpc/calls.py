@@ -21,7 +21,7 @@ from ganeti_kernel.rpc.results import (
     ProviderStatus,
 )
 from ganeti_kernel.specs.disk_template import DiskPlan, SyncStatus
-from ganeti_kernel.specs.hypervisor import Console, InstanceState
+from ganeti_kernel.specs.hypervisor import Console, InstanceState, MigrationStatus
 
 QUICK: Final = 60.0
 NORMAL: Final = 300.0
@@ -58,7 +58,16 @@ CALLS: Final[dict[str, Call]] = {
     "instance_stop": Call(SLOW, None, changes=True),
     "instance_reboot": Call(SLOW, None, changes=True),
     "instance_console": Call(QUICK, Console),
+    "instance_balloon": Call(SLOW, None, changes=True),
     "hypervisor_check": Call(SLOW, Problems),
+    # moving a running guest to another node
+    "migration_info": Call(SLOW, str),
+    "migration_share": Call(SLOW, None, changes=True),
+    "migration_accept": Call(SLOW, None, changes=True),
+    "migration_start": Call(HOUR, None, changes=True),
+    "migration_status": Call(QUICK, MigrationStatus),
+    "migration_end_source": Call(HOUR, None, changes=True),
+    "migration_end_target": Call(HOUR, None, changes=True),
     # disks
     "disk_check": Call(NORMAL, Problems),
     "disk_plan": Call(QUICK, DiskPlan),

@@ -61,7 +61,10 @@ class Console(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MigrationStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """`status` is "active", "completed", "failed" or "cancelled"; RAM in MiB."""
+    """`status` is "active", "completed", "failed" or "cancelled"; RAM in MiB.
+
+    "failed" also when no transfer was ever begun.
+    """
 
     status: str
     transferred_ram: int | None = None
@@ -143,7 +146,10 @@ class Hypervisor(Plugin):
 
     @hookspec
     def migrate_instance(self, guest: Guest, address: str, live: bool) -> None:
-        """On the source: start sending; returns when the transfer runs."""
+        """On the source: start sending; returns when the transfer runs.
+
+        Repeated while it runs, or after it has completed, it starts no second one.
+        """
         raise NotImplementedError
 
     @hookspec

@@ -113,16 +113,20 @@ class FakeHypervisor(Hypervisor):
 
     @hookimpl
     def migrate_instance(self, guest: Guest, address: str, live: bool) -> None:
+        """There is nothing to send: the transfer is over as soon as it begins."""
         self._running(guest)
+        self._states.mark_sent(guest.name)
 
     @hookimpl
     def migration_status(self, guest: Guest) -> MigrationStatus:
-        return MigrationStatus(status="completed")
+        sent = self._states.is_sent(guest.name)
+        return MigrationStatus(status="completed" if sent else "failed")
 
     @hookimpl
     def finalize_migration_source(self, guest: Guest, success: bool) -> None:
         if success:
             self._states.remove(guest.name)
+        self._states.unmark_sent(guest.name)
 
     @hookimpl
     def finalize_migration_target(self, guest: Guest, info: str, success: bool) -> None:

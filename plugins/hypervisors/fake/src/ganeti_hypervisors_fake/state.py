@@ -70,8 +70,29 @@ class StateDir:
             raise HypervisorError(f"cannot write {target}: {error.strerror}") from error
 
     def remove(self, name: str) -> None:
-        path = self.path / safe_name(name)
+        _unlink(self.path / safe_name(name))
+
+    # -- migration: a mark says that the guest was sent to another node ------------------------
+
+    def mark_sent(self, name: str) -> None:
+        path = self._mark(name)
         try:
-            path.unlink(missing_ok=True)
+            path.touch()
         except OSError as error:
-            raise HypervisorError(f"cannot remove {path}: {error.strerror}") from error
+            raise HypervisorError(f"cannot write {path}: {error.strerror}") from error
+
+    def is_sent(self, name: str) -> bool:
+        return self._mark(name).exists()
+
+    def unmark_sent(self, name: str) -> None:
+        _unlink(self._mark(name))
+
+    def _mark(self, name: str) -> Path:
+        return self.path / f".{safe_name(name)}.sent"
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise HypervisorError(f"cannot remove {path}: {error.strerror}") from error
