@@ -168,7 +168,6 @@ class InstanceMigrate(_InstanceMove):
         if op.mode is not None and op.live is not None:
             finding.refuse("Only one of the 'live' and 'mode' parameters are accepted")
         super().check()
-        self.live = self._is_live()
 
     def check_move(self) -> None:
         op: OpInstanceMigrate = self.op
@@ -211,7 +210,9 @@ class InstanceMigrate(_InstanceMove):
         if free < now:
             self.memory = free
 
-    def _is_live(self) -> bool:
+    @property
+    def live(self) -> bool:
+        """Whether the guest goes on running while it is sent."""
         op: OpInstanceMigrate = self.op
         if op.live is not None:
             return op.live

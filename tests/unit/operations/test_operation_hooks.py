@@ -31,6 +31,9 @@ VIEW = ConfigView(
     networks={"net": Network(uuid="net", name="net", network="192.0.2.0/28")},
 )
 
+MOVES = ("OP_INSTANCE_FAILOVER", "OP_INSTANCE_MIGRATE")
+MOVED = {"OLD_PRIMARY": "b", "OLD_SECONDARY": "", "NEW_PRIMARY": "c", "NEW_SECONDARY": ""}
+
 CASES: list[tuple[str, dict[str, Any], str, str, dict[str, str]]] = [
     ("OP_CLUSTER_POST_INIT", {}, "", "m", {}),
     ("OP_CLUSTER_DESTROY", {}, "", "m", {"OP_TARGET": "clu"}),
@@ -55,6 +58,20 @@ CASES: list[tuple[str, dict[str, Any], str, str, dict[str, str]]] = [
         {"reboot_type": "hard", "shutdown_timeout": 7},
         *("mb", "mb"),
         {"REBOOT_TYPE": "hard", "IGNORE_SECONDARIES": "False", "SHUTDOWN_TIMEOUT": "7"},
+    ),
+    (
+        "OP_INSTANCE_FAILOVER",
+        {"shutdown_timeout": 7},
+        *("mc", "mbc"),
+        MOVED
+        | {"IGNORE_CONSISTENCY": "False", "SHUTDOWN_TIMEOUT": "7", "FAILOVER_CLEANUP": "False"},
+    ),
+    (
+        "OP_INSTANCE_MIGRATE",
+        {"mode": "non-live"},
+        *("mbc", "mbc"),
+        MOVED
+        | {"MIGRATE_LIVE": "False", "MIGRATE_CLEANUP": "False", "ALLOW_RUNTIME_CHANGES": "True"},
     ),
     ("OP_INSTANCE_REMOVE", {"shutdown_timeout": 7}, "m", "mb", {"SHUTDOWN_TIMEOUT": "7"}),
     ("OP_NODE_SET_PARAMS", {"offline": True}, "mc", "mc", {"OP_TARGET": "c", "OFFLINE": "True"}),
@@ -100,7 +117,8 @@ def checked(ident: str, given: dict[str, Any]) -> Operation[Any]:
     made = op_class(op_class.OPCODE(**fields), SimpleNamespace(view=VIEW))
     found = {
         "inst": VIEW.instances["i"],
-        "node": VIEW.nodes["c"],
+        "node": VIEW.nodes["b" if ident in MOVES else "c"],
+        "target": VIEW.nodes["c"],
         "group": VIEW.nodegroups["second"],
         "network": VIEW.networks["net"],
     }

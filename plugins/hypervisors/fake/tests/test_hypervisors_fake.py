@@ -58,8 +58,26 @@ def test_migration_moves_the_state(fake: FakeHypervisor, tmp_path: Path) -> None
     info = fake.migration_info(guest)
     target.accept_instance(guest, info, "192.0.2.1")
     fake.migrate_instance(guest, "192.0.2.1", True)
+    fake.migrate_instance(guest, "192.0.2.1", True)
     assert fake.migration_status(guest).status == "completed"
+    assert [state.name for state in fake.list_instances()] == [guest.name]
     fake.finalize_migration_source(guest, True)
     target.finalize_migration_target(guest, info, True)
     assert fake.instance_state(guest.name) is None
     assert target.instance_state(guest.name) is not None
+    assert fake.migration_status(guest).status == "failed"
+
+
+def test_migration_that_is_given_up_leaves_the_guest(fake: FakeHypervisor, tmp_path: Path) -> None:
+    target = FakeHypervisor(PluginContext(paths=Paths(tmp_path / "other")))
+    guest = make_guest(fake, "inst1.example.com", {})
+    with pytest.raises(HypervisorError, match="does not run on this node"):
+        fake.migrate_instance(guest, "192.0.2.1", True)
+    assert fake.migration_status(guest).status == "failed"
+    fake.start_instance(guest, False)
+    fake.migrate_instance(guest, "192.0.2.1", True)
+    target.finalize_migration_target(guest, "", False)
+    fake.finalize_migration_source(guest, False)
+    assert target.instance_state(guest.name) is None
+    assert fake.instance_state(guest.name) is not None
+    assert fake.migration_status(guest).status == "failed"
