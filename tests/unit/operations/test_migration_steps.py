@@ -61,7 +61,7 @@ class FakeContext:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migration.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr("ganeti_kernel.operations.migration.FIRST_LOOK", 0.0)
     monkeypatch.setattr(migration, "patiently", lambda act: act())
 
 
