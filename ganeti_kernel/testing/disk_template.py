@@ -22,6 +22,7 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "adopt": (),
     "must-adopt": (),
     "file": (),
+    "directory:": (),
     "no-disks": (),
     "user-parameters": (),
     "space": ("space",),

@@ -27,6 +27,7 @@ class NetworkScriptContract(PluginContract):
     """
 
     CONTRACT = NetworkScript
+    FEATURES = {"needs-address": ()}  # as in the base class
 
     # -- fixtures --------------------------------------------------------------------------------
 
