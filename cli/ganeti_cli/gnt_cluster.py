@@ -16,6 +16,8 @@ PROGRAM = Program(
         "list-tags": Entry("ganeti_cli.tags:list_cluster", "List tags."),
         "remove-tags": Entry("ganeti_cli.tags:remove_cluster", "Remove tags."),
         "search-tags": Entry("ganeti_cli.tags:search", "Find tags by a pattern."),
+        "command": Entry("ganeti_cli.cluster_nodes:command", "Run a command on the nodes."),
+        "copyfile": Entry("ganeti_cli.cluster_nodes:copyfile", "Copy a file to the nodes."),
         "deactivate-master-ip": Entry(
             "ganeti_cli.cluster_address:deactivate", "Take the cluster's address down."
         ),
@@ -28,6 +30,10 @@ PROGRAM = Program(
         "master-ping": Entry("ganeti_cli.cluster_state:master_ping", "See if the master answers."),
         "modify": Entry("ganeti_cli.cluster_modify:modify", "Change the cluster's settings."),
         "queue": Entry("ganeti_cli.cluster_state:queue", "Drain the job queue, or undrain it."),
+        "redist-conf": Entry(
+            "ganeti_cli.cluster_address:redist_conf", "Send the configuration to all nodes again."
+        ),
+        "rename": Entry("ganeti_cli.cluster_address:rename", "Rename the cluster."),
         "show-ispecs-cmd": Entry(
             "ganeti_cli.cluster_ispecs:show_ispecs", "Show the options of the instance policy."
         ),

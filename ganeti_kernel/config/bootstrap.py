@@ -12,12 +12,11 @@ from ganeti_kernel.config.keys import (
     CONFIG_CLUSTER,
     CONFIG_META,
     CONFIG_PREFIX,
-    META_CLUSTER,
     META_FORMAT,
     object_key,
 )
 from ganeti_kernel.config.verify import problems
-from ganeti_kernel.config.writer import ConfigMeta
+from ganeti_kernel.config.writer import ConfigMeta, identity
 from ganeti_kernel.constants import DEFAULT_GROUP, DEFAULT_MAC_PREFIX
 from ganeti_kernel.errors import ConfigurationError, StoreError
 from ganeti_kernel.objects import Cluster, ConfigView, Node, NodeGroup, params, to_wire
@@ -135,10 +134,9 @@ def store_view(store: Store, view: ConfigView, *, replace: bool = False) -> None
     absent = [Compare(CONFIG_META, 0)]
     for start in range(0, len(changes), MAX_OPERATIONS):
         group.append((absent, changes[start : start + MAX_OPERATIONS]))
-    identity = {"uuid": view.cluster.uuid, "name": view.cluster.cluster_name}
     last: list[Change] = [
         Put(META_FORMAT, msgspec.json.encode(STORE_FORMAT)),
-        Put(META_CLUSTER, msgspec.json.encode(identity)),
+        identity(view.cluster),
         Put(CONFIG_META, msgspec.json.encode(meta)),
     ]
     group.append((absent, last))

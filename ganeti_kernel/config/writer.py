@@ -29,6 +29,7 @@ from ganeti_kernel.config.keys import (
     CONFIG_CLUSTER,
     CONFIG_META,
     CONFIG_PREFIX,
+    META_CLUSTER,
     NOUNS,
     TABLES,
     object_class,
@@ -116,11 +117,13 @@ class ConfigWriter:
         found = problems_of(view, (change.ident for change in wanted), self._view)
         if found:
             raise ConfigurationError("the configuration was not changed: " + "; ".join(found))
+        renamed = view.cluster.cluster_name != self._view.cluster.cluster_name
         meta = ConfigMeta(view.version, view.serial_no, view.ctime, view.mtime, job)
         return Prepared(
             compare=[Compare(CONFIG_META, self._revision)],
             changes=[
                 *(_store_change(ident, value) for ident, value in changed.items()),
+                *([identity(view.cluster)] if renamed else []),
                 Put(CONFIG_META, msgspec.json.encode(meta)),
             ],
             view=view,
@@ -218,6 +221,12 @@ def _stamp(value: Any, current: Any, now: float) -> Any:
     return msgspec.structs.replace(
         value, serial_no=current.serial_no + 1, ctime=current.ctime, mtime=now
     )
+
+
+def identity(cluster: Cluster) -> Put:
+    """The store's note of whose it is."""
+    value = {"uuid": cluster.uuid, "name": cluster.cluster_name}
+    return Put(META_CLUSTER, msgspec.json.encode(value))
 
 
 def _store_change(ident: Ident, value: Any) -> StoreChange:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from ganeti_kernel.config.ssconf import is_candidate, ssconf_values, write_ssconf
-from ganeti_kernel.errors import GenericError
+from ganeti_kernel.errors import GenericError, RemoteError
 from ganeti_kernel.files import write_durably
 from ganeti_kernel.jobs.configuration import SharedConfig
 from ganeti_kernel.objects import ConfigView, Node
@@ -27,6 +27,7 @@ RETRY_SECONDS: Final = (1.0, 60.0)
 """Seconds before the first repetition for nodes that failed, and at most."""
 
 SETTLE_SECONDS: Final = 30.0
+ROUND_SECONDS: Final = 300.0
 
 
 class ManyNodes(Protocol):
@@ -50,6 +51,8 @@ class Distributor:
         self._written = 0
         self._progress = asyncio.Condition()
         self._failed: dict[str, str] = {}
+        self._asked = 0
+        self._served = 0
         config.listeners.append(self._local.set)
 
     async def run(self) -> None:
@@ -64,6 +67,25 @@ class Distributor:
                 await self._progress.wait_for(lambda: self._written >= serial)
         except TimeoutError:
             log.error("configuration %d could not be written to this node's files", serial)
+
+    async def everywhere(self) -> dict[str, str]:
+        """Write everything anew, here and on all nodes that are online.
+
+        Returns those that failed, by UUID, with the reason; they are tried again as ever. Raises
+        RemoteError when it does not come to an end.
+        """
+        self._asked += 1
+        wanted = self._asked
+        self._local.set()
+        try:
+            async with asyncio.timeout(ROUND_SECONDS), self._progress:
+                await self._progress.wait_for(lambda: self._served >= wanted)
+        except TimeoutError:
+            raise RemoteError(
+                f"the nodes were not all told within {ROUND_SECONDS:g} seconds; the master "
+                "daemon's log says which are slow, and it goes on trying"
+            ) from None
+        return dict(self._failed)
 
     async def _write_here(self) -> None:
         while True:
@@ -90,9 +112,13 @@ class Distributor:
                     await self._remote.wait()
             fresh = self._remote.is_set()
             self._remote.clear()
+            asked = self._asked if fresh else self._served
             view, text = self._config.view, self._config.text()
             only = None if fresh else set(self._failed)
             self._failed = await self._tell(view, text, only)
+            async with self._progress:
+                self._served = asked
+                self._progress.notify_all()
             pause = RETRY_SECONDS[0] if fresh else min(longest, pause * 2)
 
     async def _tell(self, view: ConfigView, text: bytes, only: set[str] | None) -> dict[str, str]:

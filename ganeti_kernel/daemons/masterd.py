@@ -90,6 +90,7 @@ async def _run(daemon: Daemon) -> None:
         nodes = await stack.enter_async_context(NodeClient(paths, epoch))
         distributor = Distributor(paths, config, nodes)
         server.settled = distributor.settled
+        server.everywhere = distributor.everywhere
         queries = EngineQueries(registry, config, manager, nodes)
         methods = Methods(committer, config, manager, queries)
         await methods.load()

@@ -86,6 +86,9 @@ class ProcessContext:
             "it; try again when less is going on"
         )
 
+    def redistribute(self) -> Mapping[str, str]:
+        return dict(self._channel.call("redistribute"))
+
     def log(self, message: str) -> None:
         self._log(LOG_MESSAGE, message)
 

@@ -104,6 +104,9 @@ class JobContext(Protocol):
         On a conflict with another job the function is run again on the newer view.
         """
 
+    def redistribute(self) -> Mapping[str, str]:
+        """Have the configuration written anew on all nodes; those that failed, and why."""
+
     def log(self, message: str) -> None:
         """Tell the user something; it is kept in the job and streamed to who waits."""
 

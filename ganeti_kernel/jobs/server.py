@@ -87,6 +87,7 @@ class JobServer:
         """`epoch`: the master's term, for node calls of job processes."""
         self._epoch = epoch
         self.settled: Callable[[int], Awaitable[None]] = _at_once
+        self.everywhere: Callable[[], Awaitable[dict[str, str]]] = _nowhere
         self._manager = manager
         self._queue = manager.queue
         self._config = manager.config
@@ -196,6 +197,8 @@ class JobServer:
             return await self._manager.acquire(job_id, int(args["op"]), locks)
         if request.method == "view":
             return self._config.since(int(args["since"]), float(args["mtime"]))
+        if request.method == "redistribute":
+            return await self.everywhere()
         handler = self._numbered.get(request.method)
         if handler is None or request.seq is None:
             raise ParameterError(f"there is no request {request.method!r} of this form")
@@ -310,6 +313,10 @@ class JobServer:
 
 async def _at_once(_serial: int) -> None:
     return None
+
+
+async def _nowhere() -> dict[str, str]:
+    return {}
 
 
 def _failure(error: GenericError) -> Reply:

@@ -13,6 +13,7 @@ from ganeti_kernel.node.context import NodeContext
 from ganeti_kernel.rpc.server import Handler, make_handler
 
 MODULES: Final = (
+    "commands",
     "disks",
     "extstorage",
     "files",

@@ -2,7 +2,9 @@
 
 from ganeti_kernel.operations import (
     cluster,
+    cluster_files,
     cluster_modify,
+    cluster_rename,
     diagnose,
     group,
     instance_create,
@@ -22,7 +24,9 @@ from ganeti_kernel.operations import (
 
 __all__ = [
     "cluster",
+    "cluster_files",
     "cluster_modify",
+    "cluster_rename",
     "diagnose",
     "group",
     "instance_create",

@@ -13,6 +13,7 @@ from typing import Any, Final
 from ganeti_kernel.errors import ProgrammerError
 from ganeti_kernel.objects.guest import BlockDevice
 from ganeti_kernel.rpc.results import (
+    CommandResult,
     HookResult,
     NodeInfo,
     NodeReport,
@@ -33,11 +34,15 @@ DAY: Final = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`timeout` seconds; `result` the type of the answer, checked by the client."""
+    """`timeout` seconds; `result` the type of the answer, checked by the client.
+
+    `master_only`: no candidate but the master may call, by the name in its certificate.
+    """
 
     timeout: float
     result: Any
     changes: bool = False
+    master_only: bool = False
 
 
 Problems = list[str]
@@ -91,6 +96,9 @@ CALLS: Final[dict[str, Call]] = {
     "master_ip_held": Call(QUICK, bool),
     "master_ip_start": Call(NORMAL, None, changes=True),
     "master_ip_stop": Call(NORMAL, None, changes=True),
+    # what an administrator has done
+    "command_run": Call(DAY, CommandResult, master_only=True),
+    "file_put": Call(NORMAL, None, master_only=True),
     # files and hooks
     "upload_file": Call(SLOW, None, changes=True),
     "ssconf_write": Call(SLOW, None, changes=True),

@@ -36,6 +36,11 @@ def is_address(text: str) -> bool:
     return True
 
 
+def is_loopback(text: str) -> bool:
+    """Whether an address is this machine's own, whichever machine it is."""
+    return ipaddress.ip_address(text).is_loopback
+
+
 def resolve(paths: Paths, name: str, family: int = socket.AF_INET) -> tuple[str, str]:
     """Return (canonical name, address) of a host.
 

@@ -88,6 +88,23 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     unreachable: dict[str, str] = {}
 
 
+class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a command of an administrator ended; `code` below 0 is a signal."""
+
+    code: int
+    output: str
+
+
+class FileEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file that is sent in parts is when all are there; `mtime` in seconds."""
+
+    sha256: str
+    mode: int
+    uid: int
+    gid: int
+    mtime: float
+
+
 class HookResult(msgspec.Struct, frozen=True, array_like=True):
     """One hook script: `<path>-<phase>.d/<script>`, HOOK_* and its output."""
 

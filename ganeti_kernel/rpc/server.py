@@ -14,8 +14,9 @@ from typing import Any, Final, get_type_hints
 import msgspec
 from aiohttp import web
 
+from ganeti_kernel.config.ssconf import read_ssconf
 from ganeti_kernel.constants import NODED_PORT
-from ganeti_kernel.errors import GenericError, ParameterError, RemoteError
+from ganeti_kernel.errors import ConfigurationError, GenericError, ParameterError, RemoteError
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.rpc import certificates, trust, wire
 from ganeti_kernel.rpc.calls import Call, call_of
@@ -135,10 +136,12 @@ class NodeServer:
         return response
 
     async def _call(self, request: web.BaseRequest, name: str) -> Any:
-        self._check_peer(request)
+        caller = self._check_peer(request)
         handler = self._handlers.get(name)
         if handler is None or request.method != "POST":
             raise _Refused(404, RemoteError(f"this node knows no call {name[:64]!r}"))
+        if handler.call.master_only:
+            self._check_master(caller)
         epoch, deadline = _header(request, wire.EPOCH_HEADER, 0), _deadline(request, handler.call)
         arguments = _arguments(handler, await _body(request))
         changes = handler.call.changes
@@ -163,7 +166,8 @@ class NodeServer:
             subject=handler.subject(arguments) if changes else None,
         )
 
-    def _check_peer(self, request: web.BaseRequest) -> None:
+    def _check_peer(self, request: web.BaseRequest) -> str:
+        """Return the caller's name, as its certificate says."""
         transport = request.transport
         tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object") if transport else None
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
@@ -174,6 +178,17 @@ class NodeServer:
             raise _Refused(
                 403, RemoteError(f"certificate {mark} does not belong to a master candidate")
             )
+        assert tls is not None  # it showed a certificate
+        names: Any = (tls.getpeercert() or {}).get("subjectAltName", ())
+        return next((str(value) for kind, value in names if kind == "DNS"), "")
+
+    def _check_master(self, caller: str) -> None:
+        try:
+            master = read_ssconf(self._paths, "master_node")
+        except ConfigurationError as error:
+            raise _Refused(403, RemoteError(str(error))) from None
+        if caller != master:
+            raise _Refused(403, RemoteError(f"only the master {master} may ask this, not {caller}"))
 
 
 class _Refused(Exception):

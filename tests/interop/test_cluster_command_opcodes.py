@@ -15,9 +15,13 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from ganeti_cli.cluster_nodes import layout
+
+if TYPE_CHECKING:
+    from tests.conftest import Master
 
 NODE = "node1.example.com"
 COMMON = ("dry_run", "debug_level", "priority", "reason", "depends", "comment")
@@ -161,9 +165,39 @@ def recorders() -> Iterator[tuple[Recorder, Recorder]]:
         "modify --user-shutdown yes",
         "modify --enabled-data-collectors lv=no,drbd=True",
         "modify -f -C 4",
+        "redist-conf",
     ],
 )
 def test_same_opcode(recorders: tuple[Recorder, Recorder], words: str) -> None:
     theirs = recorders[0].run("/usr/sbin/gnt-cluster", f"{words} --submit")
     ours = recorders[1].run(str(Path(sys.executable).parent / "gnt-cluster"), f"{words} --submit")
     assert ours == theirs
+
+
+SSH = """#!/bin/sh
+for word; do command=$word; done
+echo "said by $command"; echo again; exit 3
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("-M",), ("--failure-only",), ("-M", "--failure-only")])
+def test_output_of_a_command(plain_master: Master, options: tuple[str, ...]) -> None:
+    """Debian's program, with a stand-in for ssh, lays its output out as ours does."""
+    programs = plain_master.paths.under("/programs")
+    programs.mkdir()
+    (programs / "ssh").write_text(SSH)
+    (programs / "ssh").chmod(0o755)
+    environment = {
+        name: value for name, value in plain_master.environment.items() if "PYTHON" not in name
+    }
+    done = subprocess.run(
+        ["/usr/sbin/gnt-cluster", "command", *options, "date"],
+        env=environment | {"PATH": f"{programs}:/usr/sbin:/usr/bin:/sbin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    ours = layout(NODE, 3, "said by date\nagain\n", "-M" in options)
+    assert done.stdout == f"{ours}\n"

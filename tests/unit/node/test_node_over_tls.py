@@ -117,3 +117,17 @@ def test_plugins_that_misbehave(node: Any, disk: GuestDisk) -> None:
             await client.call(NODE, "disk_create", {"disk": {"uuid": "d", "size": "big"}})
 
     serve(node, work)
+
+
+def test_commands_are_the_masters_alone(node: Any) -> None:
+    async def work(client: NodeClient) -> None:
+        args = {"ticket": "01234567", "command": "echo yes", "seconds": 20.0}
+        for master, refused in (("node2.example.com", True), (NODE.name, False)):
+            node.paths.ssconf("master_node").write_text(f"{master}\n")
+            if refused:
+                with pytest.raises(RemoteError, match="only the master node2"):
+                    await client.call(NODE, "command_run", args)
+            else:
+                assert (await client.call(NODE, "command_run", args)).output == "yes\n"
+
+    serve(node, work)
