@@ -1,4 +1,4 @@
-"""The balancing programs on a real cluster: hail places instances, hbal asks the master."""
+"""The balancing programs on a cluster: hail places instances, hbal and harep ask the master."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ADD = (
 )
 
 
-def test_hail_spreads_instances_and_hbal_finds_nothing_to_do() -> None:
+def test_hail_spreads_instances_and_others_find_nothing_to_do() -> None:
     with DevCluster(3) as cluster:
         for name in ("one", "two", "three"):
             cluster.must(*ADD, "--disk", "0:size=64M", f"{name}.example.com")
@@ -27,3 +27,7 @@ def test_hail_spreads_instances_and_hbal_finds_nothing_to_do() -> None:
         assert "Loaded 3 nodes, 3 instances" in balance
         # The nodes' own figures may differ by a MiB between two readings: then hbal searches first.
         assert "Nothing to do, exiting" in balance or "Solution length=0" in balance
+        tag = "ganeti:watcher:autorepair:failover"
+        cluster.must("gnt-instance", "add-tags", "one.example.com", tag)
+        repair = cluster.must("harep", "-L")
+        assert repair.endswith("Instance status count\n---------------------\nHealthy: 3\n")

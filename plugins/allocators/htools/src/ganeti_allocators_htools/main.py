@@ -15,8 +15,8 @@ from typing import Any
 from . import options
 from .errors import HtoolsError, UsageError
 
-#: Programs that take arguments beside options.
-_TAKES_ARGUMENTS = frozenset({"hail", "hscan", "hplot"})
+#: Programs that take arguments beside options, or refuse them in their own words.
+_TAKES_ARGUMENTS = frozenset({"hail", "harep", "hscan", "hplot"})
 
 
 def run(program: str, argv: Sequence[str]) -> int:
@@ -89,6 +89,10 @@ def hscan() -> int:
 
 def hinfo() -> int:
     return _enter("hinfo")
+
+
+def harep() -> int:
+    return _enter("harep")
 
 
 def hplot() -> int:

@@ -383,6 +383,7 @@ PROGRAMS: dict[str, tuple[str, str]] = {
         "print-nodes output-dir luxi verbose no-headers static-kvm-node-memory",
         "host 0 none",
     ),
+    "harep": ("luxi job-delay reason dry-run", ""),
     "hinfo": (
         "print-nodes print-instances text-data master luxi ialloc-src verbose quiet offline"
         " ignore-dynu mond mond-data static-kvm-node-memory",
@@ -499,7 +500,7 @@ def read(program: str, argv: list[str]) -> Options:
         for option, value in chosen:
             option.apply(result, option.name, value)
     except (LoadError, UsageError) as err:
-        raise UsageError(f"Error while parsing command line arguments:\n{err}\n") from err
+        raise UsageError(f"Error while parsing command line arguments:\n{err}") from err
     return result
 
 
