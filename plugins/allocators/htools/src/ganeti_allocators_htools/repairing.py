@@ -221,7 +221,7 @@ def opcodes(kind: Repair, name: str, delay: float) -> list[dict[str, Any]]:
             {"OP_ID": "OP_INSTANCE_REINSTALL", "instance_name": name, "force_variant": False},
         ],
     }
-    wait = {
+    wait: dict[str, Any] = {
         "OP_ID": "OP_TEST_DELAY",
         "duration": int(delay) if delay == int(delay) else delay,
         "on_master": True,
