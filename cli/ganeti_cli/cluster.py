@@ -60,7 +60,18 @@ def version(**_given: Any) -> int:
     is_flag=True,
     help="Do not comment on hypervisor parameters.",
 )
-@options("verbose", "nodegroup", "priority")
+@click.option(
+    "--debug-simulate-errors",
+    is_flag=True,
+    help="Also show one made-up finding of each code, to try out what reads them.",
+)
+@click.option(
+    "--verify-ssh-clutter",
+    "verify_clutter",
+    is_flag=True,
+    help="Taken for upstream's sake; node calls do not go over SSH.",
+)
+@options("verbose", "nodegroup", "priority", "dry_run")
 def verify(**given: Any) -> int:
     """Look for anything that is wrong: in the configuration, then on every node of each group."""
     skip = [
@@ -77,14 +88,20 @@ def verify(**given: Any) -> int:
         "ignore_errors": list(given["ignore_errors"]),
         "skip_checks": skip,
         "verbose": given["verbose"],
+        "debug_simulate_errors": given["debug_simulate_errors"],
+        "verify_clutter": given["verify_clutter"],
+        "dry_run": given["dry_run"],
         "group_name": given["nodegroup"],
         "reason": master.reason_trail("gnt-cluster", "verify", given["reason"]),
     }
     if given["priority"] is not None:
         opcode["priority"] = given["priority"]
     with master.connect() as client:
-        jobs = master.run_job(client, [opcode])[0]["jobs"]
-        return _follow(client, jobs)
+        (result,) = master.run_job(client, [opcode])
+        if given["dry_run"]:
+            click.echo("Everything that is needed for the verification is there; nothing was run.")
+            return 0
+        return _follow(client, result["jobs"])
 
 
 def _follow(client: Any, jobs: list[Any]) -> int:

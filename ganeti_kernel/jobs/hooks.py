@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ganeti_kernel.errors import HooksAbort
-from ganeti_kernel.jobs.operation import JobContext, Operation
+from ganeti_kernel.jobs.operation import HookFailure, JobContext, Operation, tell_failures
 from ganeti_kernel.objects import Node
 from ganeti_kernel.rpc.results import HOOK_FAILED
 
@@ -37,31 +37,22 @@ def hooks_environment(
 
 def run_hooks(
     context: JobContext, nodes: Sequence[Node], path: str, phase: str, env: Mapping[str, str]
-) -> list[list[str]]:
-    """Run one phase's hooks on nodes; returns [node, script, output] of each that failed.
-
-    A node that does not answer is a warning.
-    """
+) -> list[HookFailure]:
+    """Run one phase's hooks on nodes; returns what failed, nodes that did not answer included."""
     results = context.nodes.call_many(nodes, "hooks_run", path=path, phase=phase, env=env)
-    failed: list[list[str]] = []
+    failed: list[HookFailure] = []
     for node in nodes:
         answer = results.get(node.uuid)
         if answer is None or not answer.ok:
             reason = answer.error if answer is not None else "no answer"
-            context.warn(f"{phase} hooks were not run on node {node.name}: {reason}")
+            failed.append(HookFailure(node.name, "", str(reason)))
             continue
         failed += [
-            [node.name, result.script, result.output.strip()]
+            HookFailure(node.name, result.script, result.output.strip())
             for result in answer.value
             if result.code == HOOK_FAILED
         ]
     return failed
-
-
-def tell_failures(context: JobContext, failed: Sequence[Sequence[str]]) -> None:
-    """Failures of post hooks are warnings: the work is done."""
-    for node, script, output in failed:
-        context.warn(f"post hook {script} failed on node {node}: {output}")
 
 
 class Hooks:
@@ -78,15 +69,16 @@ class Hooks:
             return
         self._before = dict(self._operation.hooks_environment())
         failed = self._run("pre", 0)
-        if failed:
-            raise HooksAbort(failed)
+        tell_failures(self._context, "pre", [item for item in failed if not item.script])
+        refused = [list(item) for item in failed if item.script]
+        if refused:
+            raise HooksAbort(refused)
 
-    def post(self) -> None:
-        """Run post hooks; failures become warnings."""
-        if self._operation.HOOKS_PATH is not None:
-            tell_failures(self._context, self._run("post", 1))
+    def post(self) -> list[HookFailure]:
+        """Run post hooks; returns what failed."""
+        return [] if self._operation.HOOKS_PATH is None else self._run("post", 1)
 
-    def _run(self, phase: str, which: int) -> list[list[str]]:
+    def _run(self, phase: str, which: int) -> list[HookFailure]:
         path, nodes = self._operation.HOOKS_PATH, self._operation.hooks_nodes()[which]
         if not nodes or path is None:
             return []

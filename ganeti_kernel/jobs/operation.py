@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -37,6 +37,14 @@ class Lock(msgspec.Struct, frozen=True, order=True):
     level: str
     name: str
     exclusive: bool = False
+
+
+class HookFailure(NamedTuple):
+    """A hook script that failed; without a `script` the node could not run its hooks at all."""
+
+    node: str
+    script: str
+    output: str
 
 
 class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +85,16 @@ class NodeCalls(Protocol):
     ) -> Mapping[str, Any]:
         """Return node UUID -> Result (`ok`, `value`, `error`); never raises for one node."""
 
+    def call_each(
+        self,
+        questions: Sequence[tuple[Node, Mapping[str, Any]]],
+        name: str,
+        /,
+        *,
+        deadline: float | None = None,
+    ) -> Mapping[str, Any]:
+        """Like `call_many` with arguments of its own for each node."""
+
 
 class JobContext(Protocol):
     """What an operation and its steps can use; given by the job process."""
@@ -87,6 +105,9 @@ class JobContext(Protocol):
     @property
     def view(self) -> ConfigView:
         """The newest configuration this job knows; fresh after locks were granted."""
+
+    def refresh(self) -> None:
+        """Have the next look at `view` ask for what changed meanwhile."""
 
     @property
     def nodes(self) -> NodeCalls: ...
@@ -130,6 +151,15 @@ class Step(ABC):
         """Undo it, also when it was only begun; nothing to undo is success."""
 
 
+def tell_failures(context: JobContext, phase: str, failures: Iterable[HookFailure]) -> None:
+    """Failed hooks as warnings."""
+    for node, script, output in failures:
+        if script:
+            context.warn(f"{phase} hook {script} failed on node {node}: {output}")
+        else:
+            context.warn(f"{phase} hooks were not run on node {node}: {output}")
+
+
 Op = TypeVar("Op", bound=msgspec.Struct)
 
 
@@ -168,6 +198,11 @@ class Operation(ABC, Generic[Op]):
     def hooks_nodes(self) -> tuple[Sequence[Node], Sequence[Node]]:
         """Nodes on which pre and post hooks run; where `HOOKS_PATH` is none, there are no hooks."""
         return self.master, self.master
+
+    def after_hooks(self, failures: Sequence[HookFailure], result: Any) -> Any:
+        """Return the opcode's result once the post hooks have run; failures are warnings."""
+        tell_failures(self.context, "post", failures)
+        return result
 
     @property
     def master(self) -> Sequence[Node]:

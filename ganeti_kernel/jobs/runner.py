@@ -133,20 +133,22 @@ class JobRunner:
                 self._note(state, self._planned(index, operation))
                 self._forward(index, state)
                 result = self._result(operation, state)
-                self._post_hooks(hooks)
+                result = self._post_hooks(hooks, operation, result)
         except Exception as error:  # whatever it was, what was begun must be undone
             self._fail(index, state, error)
             raise OpFailed from None
         self._tell(index, SUCCESS, result)
 
-    def _post_hooks(self, hooks: Hooks) -> None:
+    def _post_hooks(self, hooks: Hooks, operation: Operation[Any], result: Any) -> Any:
+        """Run the post hooks; returns the opcode's result."""
         try:
-            hooks.post()
+            return operation.after_hooks(hooks.post(), result)
         except JobLost:
             raise
         except Exception as error:  # the work is done; a hook must not have it undone
             log.exception("job %d: post hooks", self._job.id)
             self._context.warn(f"post hooks could not be run: {error}")
+            return result
 
     def _prepare(self, index: int) -> Operation[Any]:
         """Make the operation and get its locks; they are asked anew if the view changed them."""

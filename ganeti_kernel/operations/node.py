@@ -19,7 +19,7 @@ from ganeti_kernel.errors import (
     GenericError,
     OpExecError,
 )
-from ganeti_kernel.jobs.hooks import hooks_environment, run_hooks, tell_failures
+from ganeti_kernel.jobs.hooks import hooks_environment, run_hooks
 from ganeti_kernel.jobs.opcodes import OpNodeAdd, OpNodeRemove
 from ganeti_kernel.jobs.operation import (
     ALL,
@@ -30,6 +30,7 @@ from ganeti_kernel.jobs.operation import (
     StepPlan,
     operation,
     step,
+    tell_failures,
 )
 from ganeti_kernel.objects import Node
 from ganeti_kernel.operations import candidates, finding, remote
@@ -151,7 +152,8 @@ class LastHooks(Step):
 
     def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
         node = msgspec.convert(args["node"], Node)
-        tell_failures(context, run_hooks(context, [node], args["path"], "post", args["env"]))
+        failed = run_hooks(context, [node], args["path"], "post", args["env"])
+        tell_failures(context, "post", failed)
 
 
 @step

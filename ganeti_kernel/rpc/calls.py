@@ -14,9 +14,11 @@ from ganeti_kernel.errors import ProgrammerError
 from ganeti_kernel.objects.guest import BlockDevice
 from ganeti_kernel.rpc.results import (
     CommandResult,
+    DiskState,
     HookResult,
     NodeInfo,
     NodeReport,
+    NodeState,
     OsStatus,
     PluginRow,
     ProviderStatus,
@@ -53,6 +55,7 @@ CALLS: Final[dict[str, Call]] = {
     "master_node": Call(QUICK, str),
     "node_info": Call(QUICK, NodeInfo),
     "node_verify": Call(SLOW, NodeReport),
+    "node_files": Call(QUICK, NodeState),
     "plugins_list": Call(QUICK, list[PluginRow]),
     "test_delay": Call(HOUR, None),
     "node_leave": Call(NORMAL, None, changes=True),
@@ -82,6 +85,7 @@ CALLS: Final[dict[str, Call]] = {
     "disk_detach": Call(SLOW, None, changes=True),
     "disk_exists": Call(NORMAL, bool),
     "disk_size": Call(NORMAL, int),
+    "disks_verify": Call(SLOW, list[DiskState]),
     "disk_grow": Call(SLOW, None, changes=True),
     "disk_sync": Call(QUICK, SyncStatus),
     # OS definitions and ExtStorage providers

@@ -55,7 +55,9 @@ def create_authority(cluster_name: str) -> Identity:
     return _sign(builder, key, key)
 
 
-def issue_certificate(authority: Identity, node_name: str, address: str = "") -> Identity:
+def issue_certificate(
+    authority: Identity, node_name: str, address: str = "", *, validity_days: int = VALIDITY_DAYS
+) -> Identity:
     """Make a node's key and certificate: common name and first alternative name are its name.
 
     Raises ConfigurationError when the authority cannot be used.
@@ -78,7 +80,7 @@ def issue_certificate(authority: Identity, node_name: str, address: str = "") ->
         names.append(x509.IPAddress(ipaddress.ip_address(address)))
     usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     builder = (
-        _builder(_name(node_name), issuer.subject, key.public_key())
+        _builder(_name(node_name), issuer.subject, key.public_key(), validity_days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(sign_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
@@ -90,6 +92,20 @@ def issue_certificate(authority: Identity, node_name: str, address: str = "") ->
     return _sign(builder, key, signer)
 
 
+def check_pair(key: bytes, certificate: bytes) -> None:
+    """Check that a private key and a certificate belong together; raises ConfigurationError."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        loaded = x509.load_pem_x509_certificate(certificate)
+        private = load_pem_private_key(key, password=None)
+    except (ValueError, TypeError):
+        raise ConfigurationError("certificate and key are not usable PEM texts") from None
+    if private.public_key() != loaded.public_key():
+        raise ConfigurationError("the key does not belong to the certificate")
+
+
 def check_identity(authority_certificate: bytes, pem: bytes) -> None:
     """Check that key and certificate in `pem` belong together and to the authority.
 
@@ -97,16 +113,13 @@ def check_identity(authority_certificate: bytes, pem: bytes) -> None:
     """
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    check_pair(pem, pem)
+    certificate = x509.load_pem_x509_certificate(pem)
     try:
         issuer = x509.load_pem_x509_certificate(authority_certificate)
-        certificate = x509.load_pem_x509_certificate(pem)
-        key = load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError):
+    except ValueError:
         raise ConfigurationError("certificate and key are not usable PEM texts") from None
-    if key.public_key() != certificate.public_key():
-        raise ConfigurationError("the key does not belong to the certificate")
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):
@@ -138,7 +151,10 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePublicKey,
+    days: int = VALIDITY_DAYS,
 ) -> x509.CertificateBuilder:
     from cryptography import x509
 
@@ -149,8 +165,8 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - CLOCK_SKEW)
-        .not_valid_after(now + timedelta(days=VALIDITY_DAYS))
+        .not_valid_before(min(now, now + timedelta(days=days)) - CLOCK_SKEW)
+        .not_valid_after(now + timedelta(days=days))
     )
 
 

@@ -99,16 +99,26 @@ class NodeClient:
     ) -> dict[str, Result]:
         """Call many nodes, at most RPC_FAN_OUT at once; returns node UUID -> Result."""
 
-        async def one(node: Node) -> Result:
+        return await self.call_each([(node, args or {}) for node in nodes], name, timeout)
+
+    async def call_each(
+        self,
+        questions: Iterable[tuple[Node, Mapping[str, Any]]],
+        name: str,
+        timeout: float | None = None,
+    ) -> dict[str, Result]:
+        """Like `call_many` with arguments of its own for each node."""
+
+        async def one(node: Node, args: Mapping[str, Any]) -> Result:
             async with self._fan_out:
                 try:
                     return Result(ok=True, value=await self.call(node, name, args, timeout))
                 except GenericError as error:
                     return Result(ok=False, error=error)
 
-        targets = list(nodes)
-        results = await asyncio.gather(*(one(node) for node in targets))
-        return {node.uuid: result for node, result in zip(targets, results, strict=True)}
+        pairs = list(questions)
+        results = await asyncio.gather(*(one(node, args) for node, args in pairs))
+        return {node.uuid: result for (node, _), result in zip(pairs, results, strict=True)}
 
     # -- transport -------------------------------------------------------------------------------
 

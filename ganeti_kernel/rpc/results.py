@@ -68,12 +68,38 @@ class PluginRow(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+class CertificateState(msgspec.Struct, frozen=True, kw_only=True):
+    """One certificate file of a node. `path` as without a root directory; `expires` is seconds
+    since the epoch; `problem` says why the file cannot be used, empty when it can.
+    """
+
+    path: str
+    fingerprint: str = ""
+    expires: float = 0.0
+    problem: str = ""
+
+
+class DiskState(msgspec.Struct, frozen=True, kw_only=True):
+    """A disk as it is on a node. `size` is bytes, None when it is not known.
+
+    `problem` says what could not be found out, or what a mirrored disk suffers from.
+    """
+
+    exists: bool
+    size: int | None = None
+    degraded: bool = False
+    problem: str = ""
+
+
 class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     """Answer of `node_verify`. Problems are texts, empty lists mean all is well.
 
     `time` is the node's clock, seconds; `bridges` are missing ones; `files` have SHA-256 sums,
-    None for a missing file; `plugins` only those that cannot be used; `unreachable` peers with
-    the reason.
+    None for a missing file; `ssconf` the sums of all ssconf files by key; `config_serial` that
+    of the node's `config.data`, None without one; `plugins` only those that cannot be used;
+    `unreachable` peers and `names` that do not resolve to the right address, with the reason;
+    `executables` are programs that are missing or cannot be run, `storage` templates whose
+    storage cannot be used; `memory_free` is MiB by hypervisor.
     """
 
     protocol: int
@@ -83,9 +109,26 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     hypervisors: dict[str, list[str]] = {}
     bridges: list[str] = []
     files: dict[str, str | None] = {}
+    ssconf: dict[str, str] = {}
+    config_serial: int | None = None
+    certificates: list[CertificateState] = []
     plugins: list[PluginRow] = []
     os: list[OsStatus] = []
     unreachable: dict[str, str] = {}
+    names: dict[str, str] = {}
+    executables: dict[str, str] = {}
+    storage: dict[str, str] = {}
+    storage_paths: list[str] = []
+    setup: list[str] = []
+    master_address: str = ""
+    memory_free: dict[str, int] = {}
+
+
+class NodeState(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of `node_files`: what the master writes onto a node; fields as in NodeReport."""
+
+    ssconf: dict[str, str] = {}
+    config_serial: int | None = None
 
 
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True):

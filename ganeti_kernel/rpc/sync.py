@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -61,6 +61,18 @@ class SyncNodeClient:
         """Return node UUID -> Result; one node's failure is its Result's `error`."""
         runner, client = self._open()
         return runner.run(client.call_many(nodes, name, args, deadline))
+
+    def call_each(
+        self,
+        questions: Sequence[tuple[Node, Mapping[str, Any]]],
+        name: str,
+        /,
+        *,
+        deadline: float | None = None,
+    ) -> dict[str, Result]:
+        """Like `call_many` with arguments of its own for each node."""
+        runner, client = self._open()
+        return runner.run(client.call_each(questions, name, deadline))
 
     def close(self) -> None:
         """Close all connections; a later call opens new ones."""

@@ -94,13 +94,13 @@ def test_pre_hook_refuses() -> None:
 
 
 def test_unreachable_nodes_and_post_failures_only_warn() -> None:
-    _operation, context, hooks = make()
+    operation, context, hooks = make()
     context.answers["u2"] = Result(ok=False, error=RemoteError("no route"))
     hooks.pre()
     context.answers["u1"] = Result(
         ok=True, value=[HookResult("test-delay-post.d/x", HOOK_FAILED, "late")]
     )
-    hooks.post()
+    assert operation.after_hooks(hooks.post(), "result") == "result"
     assert context.warnings == [
         "pre hooks were not run on node n2: no route",
         "post hook test-delay-post.d/x failed on node n1: late",
