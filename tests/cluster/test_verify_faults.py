@@ -230,6 +230,11 @@ RUNNING = "0\n16\n1\n"
 DISKS = "/srv/ganeti/file-storage"
 
 
+def make_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 def disk_of(name: str, change: Callable[[Path], Any]) -> Callable[[Path], Any]:
     def apply(folder: Path) -> None:
         (path,) = (folder / name).iterdir()
@@ -334,7 +339,7 @@ FAULTS: dict[str, tuple[Fault, tuple[str, ...]]] = {
         (f"EINSTANCEFAULTYDISK {UP}",),
     ),
     "a disk is no file": (
-        on_file(2, DISKS, disk_of(UP, lambda path: (path.unlink(), path.mkdir()))),
+        on_file(2, DISKS, disk_of(UP, make_directory)),
         (f"EINSTANCEFAULTYDISK {UP}",),
     ),
     "the storage directory is missing": (

@@ -14,8 +14,8 @@ from ganeti_kernel.errors import GenericError, OpPrereqError, TagError
 from ganeti_kernel.objects import ConfigView, Node
 from ganeti_kernel.operations.candidates import lacking
 from ganeti_kernel.operations.facts import storage_directory
+from ganeti_kernel.operations.inherited import check_ndparams
 from ganeti_kernel.operations.instance_params import check_beparams
-from ganeti_kernel.operations.node import check_ndparams
 from ganeti_kernel.operations.tags import MAX_TAGS, check_tag
 from ganeti_kernel.operations.verify.report import Finding
 from ganeti_kernel.plugins.parameters import validate

@@ -30,12 +30,11 @@ MAX_PEERS: Final = 8
 """Nodes that each node tries to reach: the next ones by name, so that all are tried by some."""
 
 STORAGE_CODES: Final = {
-    "directory:file_storage_dir": "ENODEFILESTORAGEPATHUNUSABLE",
-    "directory:gluster_storage_dir": "ENODEGLUSTERSTORAGEPATHUNUSABLE",
-    "directory:shared_file_storage_dir": "ENODESHAREDFILESTORAGEPATHUNUSABLE",
-    "file": "ENODEFILESTORAGEPATHUNUSABLE",
+    "file_storage_dir": "ENODEFILESTORAGEPATHUNUSABLE",
+    "gluster_storage_dir": "ENODEGLUSTERSTORAGEPATHUNUSABLE",
+    "shared_file_storage_dir": "ENODESHAREDFILESTORAGEPATHUNUSABLE",
 }
-"""Feature of a disk template -> the code of a directory that cannot be used."""
+"""The cluster's field that names a storage directory -> the code when it cannot be used."""
 
 
 @dataclass(slots=True)
@@ -68,10 +67,9 @@ def storage_units(view: ConfigView) -> tuple[list[StorageUnit], dict[str, str]]:
             continue  # told with the configuration
         directory = facts.storage_directory(view.cluster, description)
         units.append(StorageUnit(template=name, directory=directory))
-        for feature, code in STORAGE_CODES.items():
-            if feature in description.features:
-                codes[name] = code
-                break
+        field_name = facts.directory_field(description)
+        if field_name in STORAGE_CODES:
+            codes[name] = STORAGE_CODES[field_name]
     return units, codes
 
 

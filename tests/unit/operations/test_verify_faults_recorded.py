@@ -315,6 +315,11 @@ def stale(put: Callable[[Recorded], Any], *, candidate: bool = True) -> Callable
     return change
 
 
+def go_offline(it: Recorded) -> None:
+    demote(it)
+    it.node(3)["offline"] = True
+
+
 def twins(it: Recorded) -> None:
     """A running stranger on two nodes."""
     for number in (1, 3):
@@ -472,7 +477,7 @@ NODE_FAULTS = [
     ),
     fault(
         "primary node is offline",
-        lambda it: demote(it) or it.node(3).update(offline=True),
+        go_offline,
         f"EINSTANCEBADNODE {C}",
     ),
     fault(

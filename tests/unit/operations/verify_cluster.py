@@ -201,7 +201,7 @@ def verify_group(cluster: Recorded, monkeypatch: Any, **args: Any) -> list[str]:
     """The lines of the verification of the recorded cluster's one group."""
     context = Context(cluster)
     moments = iter([*cluster.asked] * 10)
-    monkeypatch.setattr(gather.time, "time", lambda: next(moments))
+    monkeypatch.setattr("ganeti_kernel.operations.verify.gather.time.time", lambda: next(moments))
     monkeypatch.setattr(gather, "SETTLE_PAUSE", 0.0)
     files = copy.deepcopy(cluster.master_files)
     monkeypatch.setattr(gather, "master_files", lambda: files)
