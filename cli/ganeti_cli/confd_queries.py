@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import click
@@ -61,7 +61,18 @@ def asking(function: F) -> F:
     return function
 
 
-def _ask(number: int, query: Any, given: dict[str, Any], show: Callable[[Any], None]) -> int:
+DEFAULTS: Final[Mapping[str, Any]] = {
+    "as_json": False,
+    "peers": None,
+    "port": None,
+    "coverage": 0,
+    "timeout": EXPIRE,
+    "trace": False,
+}
+"""What `ask` is given by a command without these options."""
+
+
+def ask(number: int, query: Any, given: Mapping[str, Any], show: Callable[[Any], None]) -> int:
     """Ask, show the answer, return the exit code."""
     peers = [item.strip() for item in (given["peers"] or "").split(",") if item.strip()]
     client = ConfdClient.of_node(Paths.from_environment(), peers, given["port"] or _port())
@@ -136,7 +147,7 @@ def _simple(number: int, help_text: str, argument: str = "") -> click.Command:
     """A command that sends nothing but one argument, if any."""
 
     def command(value: str | None = None, **given: Any) -> int:
-        return _ask(number, value, given, show_value)
+        return ask(number, value, given, show_value)
 
     function = asking(command)
     if argument:
@@ -166,7 +177,7 @@ def node_role(node: str, **given: Any) -> int:
         known = isinstance(role, int) and 0 <= role < len(ROLES)
         click.echo(ROLES[role] if known else str(role))
 
-    return _ask(1, node, given, show)
+    return ask(1, node, given, show)
 
 
 @click.command()
@@ -177,13 +188,13 @@ def node_by_ip(addresses: tuple[str, ...], link: str | None, **given: Any) -> in
     """Print the address of the node that runs the instance with an address."""
     query: dict[str, Any] = {} if link is None else {"0": link}
     if len(addresses) == 1:
-        return _ask(2, query | {"1": addresses[0]}, given, show_value)
+        return ask(2, query | {"1": addresses[0]}, given, show_value)
 
     def show(rows: list[list[Any]]) -> None:
         for address, (status, answer, _serial) in zip(addresses, rows, strict=False):
             click.echo(f"{address} {'-' if status else answer}")
 
-    return _ask(2, query | {"2": list(addresses)}, given, show)
+    return ask(2, query | {"2": list(addresses)}, given, show)
 
 
 @click.command()
@@ -198,7 +209,7 @@ def cluster_master(fields: str | None, **given: Any) -> int:
         if wrong:
             raise Misuse(f"there is no field {wrong[0]!r}; fields are {', '.join(MASTER_FIELDS)}")
         query = {"3": [MASTER_FIELDS.index(name) for name in names]}
-    return _ask(3, query, given, show_value)
+    return ask(3, query, given, show_value)
 
 
 @click.command()
@@ -206,7 +217,7 @@ def cluster_master(fields: str | None, **given: Any) -> int:
 @asking
 def node_drbd(node: str, **given: Any) -> int:
     """Print the DRBD minors of a node: node, minor, instance, disk, role, other node."""
-    return _ask(7, node, given, show_rows)
+    return ask(7, node, given, show_rows)
 
 
 @click.command()
@@ -219,7 +230,7 @@ def node_instances(node: str, **given: Any) -> int:
         for role, group in zip(("primary", "secondary"), groups, strict=False):
             show_rows([[inst.get("name") or inst.get("uuid"), role] for inst in group])
 
-    return _ask(8, node, given, show)
+    return ask(8, node, given, show)
 
 
 @click.command()
@@ -231,7 +242,7 @@ def query(number: str, argument: str | None, **given: Any) -> int:
 
     ARG is sent as a string, or as what it says if it is a JSON object, a list or null.
     """
-    return _ask(_number(number), _value(argument), given, show_value)
+    return ask(_number(number), _value(argument), given, show_value)
 
 
 def _value(argument: str | None) -> Any:

@@ -72,7 +72,7 @@ def modify(name: str, **given: Any) -> int:
     """Change a node group; the parameter value `default` inherits the cluster's again."""
     changes = _set("OP_GROUP_SET_PARAMS", name, given)
     if changes:
-        click.echo(f"Modified group {name}")
+        click.echo(f"Modified node group {name}")
         for parameter, value in changes:
             click.echo(f" - {parameter:<5} -> {value}")
     return 0

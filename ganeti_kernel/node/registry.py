@@ -24,6 +24,7 @@ MODULES: Final = (
     "master_ip",
     "migration",
     "network",
+    "storage",
     "verify",
 )
 

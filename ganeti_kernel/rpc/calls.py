@@ -23,7 +23,7 @@ from ganeti_kernel.rpc.results import (
     PluginRow,
     ProviderStatus,
 )
-from ganeti_kernel.specs.disk_template import DiskPlan, SyncStatus
+from ganeti_kernel.specs.disk_template import DiskPlan, SyncStatus, UnitState, Volume
 from ganeti_kernel.specs.hypervisor import Console, InstanceState, MigrationStatus
 
 QUICK: Final = 60.0
@@ -88,6 +88,11 @@ CALLS: Final[dict[str, Call]] = {
     "disks_verify": Call(SLOW, list[DiskState]),
     "disk_grow": Call(SLOW, None, changes=True),
     "disk_sync": Call(QUICK, SyncStatus),
+    # storage units
+    "storage_list": Call(NORMAL, list[UnitState]),
+    "storage_change": Call(SLOW, None, changes=True),
+    "storage_repair": Call(SLOW, None, changes=True),
+    "volumes_list": Call(NORMAL, list[Volume]),
     # OS definitions and ExtStorage providers
     "os_diagnose": Call(NORMAL, list[OsStatus]),
     "os_check": Call(NORMAL, Problems),

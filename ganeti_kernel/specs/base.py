@@ -25,10 +25,10 @@ import pluggy
 from ganeti_kernel.objects.guest import Guest, GuestNic
 from ganeti_kernel.paths import Paths
 
-API_VERSION: Final = 1
+API_VERSION: Final = 2
 """Version of the contracts. It grows with every change that an author can notice."""
 
-API_AGE: Final = 0
+API_AGE: Final = 1
 """How many versions back still work: plugins from `API_VERSION - API_AGE` on are taken."""
 
 PROJECT: Final = "ganeti"

@@ -66,6 +66,33 @@ class StorageSpace(msgspec.Struct, frozen=True, kw_only=True):
     free: int
 
 
+class UnitState(msgspec.Struct, frozen=True, kw_only=True):
+    """A storage unit of this node: one place where volumes are made. Sizes are MiB.
+
+    `allocatable`: whether new volumes may be made there.
+    """
+
+    name: str
+    size: int
+    used: int
+    free: int
+    allocatable: bool = True
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
+    """A volume that is there on this node, whether a disk of the cluster knows it or not.
+
+    `pool` is the unit it lies in, `size` MiB, `device` the physical device where that has a
+    meaning. `logical_ids`: every id that a disk with this volume can have in the configuration.
+    """
+
+    name: str
+    pool: str
+    size: int
+    device: str = ""
+    logical_ids: list[list[Any]] = []
+
+
 class DiskTemplate(Plugin):
     """The contract. Features:
 
@@ -79,7 +106,11 @@ class DiskTemplate(Plugin):
       without this);
     - "no-disks": instances have none at all;
     - "user-parameters": disk keys the kernel does not know are the template's own business;
-    - "space": `space` answers.
+    - "space": `space` answers;
+    - "units:TYPE": it has storage units of this type (upstream's types: file, sharedfile, gluster,
+      lvm-pv, lvm-vg), and `storage_units` lists them; "units-change:TYPE", "units-repair:TYPE":
+      they can be changed, repaired;
+    - "volumes": `list_volumes` answers.
 
     Failures are raised as BlockDeviceError.
     """
@@ -165,4 +196,29 @@ class DiskTemplate(Plugin):
     @hookspec
     def space(self, params: Mapping[str, Any], directory: str) -> StorageSpace:
         """Return the room on this node (feature "space")."""
+        raise NotImplementedError
+
+    @hookspec
+    def storage_units(
+        self, kind: str, params: Mapping[str, Any], directory: str
+    ) -> Sequence[UnitState]:
+        """Return this node's storage units of a type (feature "units:TYPE")."""
+        raise NotImplementedError
+
+    @hookspec
+    def change_unit(self, kind: str, name: str, changes: Mapping[str, Any]) -> None:
+        """Change a storage unit, e.g. {"allocatable": False} (feature "units-change:TYPE").
+
+        A key that cannot be changed is refused by its name.
+        """
+        raise NotImplementedError
+
+    @hookspec
+    def repair_unit(self, kind: str, name: str) -> None:
+        """Make a storage unit consistent again (feature "units-repair:TYPE")."""
+        raise NotImplementedError
+
+    @hookspec
+    def list_volumes(self, params: Mapping[str, Any], directory: str) -> Sequence[Volume]:
+        """Return the volumes that are on this node (feature "volumes")."""
         raise NotImplementedError

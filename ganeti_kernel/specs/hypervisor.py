@@ -72,7 +72,8 @@ class MigrationStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hypervisor(Plugin):
-    """The contract. Features: "migrate", "balloon", "hotplug.disk", "hotplug.nic", "resize".
+    """The contract. Features: "migrate", "balloon", "hotplug.disk", "hotplug.nic", "resize",
+    "powercycle".
 
     Every failure is raised as HypervisorError. `hvparams` are filled in from `describe()`'s
     defaults, cluster, OS and instance.
@@ -190,4 +191,12 @@ class Hypervisor(Plugin):
     @hookspec
     def resize_disk(self, guest: Guest, disk: GuestDisk, device: BlockDevice, size: int) -> None:
         """Tell the running guest that a disk has `size` MiB now (feature "resize")."""
+        raise NotImplementedError
+
+    @hookspec
+    def powercycle_node(self, hvparams: Mapping[str, Any]) -> None:
+        """Reset this machine hard, at once, without shutting anything down.
+
+        Does not return when it succeeds (feature "powercycle").
+        """
         raise NotImplementedError

@@ -26,6 +26,11 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "no-disks": (),
     "user-parameters": (),
     "space": ("space",),
+    "directory:": (),
+    "units:": ("storage_units",),
+    "units-change:": ("change_unit",),
+    "units-repair:": ("repair_unit",),
+    "volumes": ("list_volumes",),
 }
 
 
@@ -205,6 +210,37 @@ class DiskTemplateContract(StorageContract):
         storage.create(item)
         space = storage.space(item.params, make_request().directory)
         assert 0 <= space.free <= space.total
+
+    def test_units_add_up(self, storage: DiskTemplate, item: GuestDisk) -> None:
+        features = sorted(storage.describe().features)
+        kinds = [name.partition(":")[2] for name in features if name.startswith("units:")]
+        if not kinds:
+            pytest.skip("no storage units")
+        storage.create(item)
+        for kind in kinds:
+            units = storage.storage_units(kind, item.params, make_request().directory)
+            assert units, f"no unit of type {kind} though it has a disk"
+            assert len({unit.name for unit in units}) == len(units)
+            for unit in units:
+                assert 0 <= unit.free <= unit.size, unit
+                assert 0 <= unit.used <= unit.size, unit
+
+    def test_volumes_are_those_of_the_disks(
+        self, storage: DiskTemplate, item: GuestDisk, other_item: GuestDisk
+    ) -> None:
+        if "volumes" not in storage.describe().features:
+            pytest.skip("no feature volumes")
+        directory = make_request().directory
+        assert not storage.list_volumes(item.params, directory)
+        storage.create(item)
+        storage.create(other_item)
+        found = storage.list_volumes(item.params, directory)
+        assert [volume.size for volume in found] == [item.size, other_item.size]
+        for disk in (item, other_item):
+            assert sum(disk.logical_id in volume.logical_ids for volume in found) == 1
+        storage.remove(other_item)
+        (left,) = storage.list_volumes(item.params, directory)
+        assert item.logical_id in left.logical_ids
 
 
 class DisklessContract(PluginContract):

@@ -40,6 +40,7 @@ class HypervisorContract(PluginContract):
         "hotplug.disk": ("hot_add_disk", "hot_remove_disk"),
         "hotplug.nic": ("hot_add_nic", "hot_remove_nic"),
         "resize": ("resize_disk",),
+        "powercycle": ("powercycle_node",),
     }
     MAKES_INTERFACES: ClassVar[bool] = True
 

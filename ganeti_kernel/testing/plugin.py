@@ -34,7 +34,14 @@ class PluginContract:
 
     CONTRACT: ClassVar[type] = Plugin
     FEATURES: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """Each feature of the contract, with the optional methods that it promises."""
+    """Each feature of the contract, with the optional methods that it promises.
+
+    One that ends with a colon stands for all that begin so.
+    """
+
+    def _known(self, feature: str) -> str | None:
+        family = feature.partition(":")[0] + ":"
+        return next((name for name in (feature, family) if name in self.FEATURES), None)
 
     # -- fixtures --------------------------------------------------------------------------------
 
@@ -111,17 +118,12 @@ class PluginContract:
         assert "\n" not in description.summary
 
     def test_features_are_the_contracts(self, plugin: Any) -> None:
-        known = set(self.FEATURES)  # "directory:" stands for whatever follows it
-        unknown = {
-            feature
-            for feature in plugin.describe().features
-            if not {feature, f"{feature.partition(':')[0]}:"} & known
-        }
+        unknown = {item for item in plugin.describe().features if not self._known(item)}
         assert not unknown, f"not features of {self.CONTRACT.__name__}: {sorted(unknown)}"
 
     def test_features_are_implemented(self, plugin: Any) -> None:
         for feature in plugin.describe().features:
-            for method in self.FEATURES.get(feature, ()):
+            for method in self.FEATURES.get(self._known(feature) or "", ()):
                 own = getattr(type(plugin), method)
                 assert own is not getattr(self.CONTRACT, method), f"{feature} promises {method}"
 

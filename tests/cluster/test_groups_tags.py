@@ -74,7 +74,7 @@ def test_a_bad_tag_is_refused_as_upstream_does(cluster: DevCluster) -> None:
 def test_a_group_is_modified_and_inherits_again(cluster: DevCluster) -> None:
     change = ("gnt-group", "modify", "--node-parameters")
     listing = ("gnt-group", "list", "--no-headers", "-o", "custom_ndparams")
-    assert "Modified group default" in cluster.must(*change, "spindle_count=3", "default")
+    assert "Modified node group default" in cluster.must(*change, "spindle_count=3", "default")
     assert cluster.must(*listing) == "{'spindle_count': 3}\n"
     cluster.must(*change, "spindle_count=default", "default")
     assert cluster.must(*listing) == "{}\n"

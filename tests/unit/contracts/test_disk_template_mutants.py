@@ -15,7 +15,13 @@ from ganeti_storage_file import FileTemplate
 from ganeti_kernel.errors import BlockDeviceError
 from ganeti_kernel.objects import BlockDevice, GuestDisk
 from ganeti_kernel.specs import PluginContext, hookimpl
-from ganeti_kernel.specs.disk_template import DiskPlan, DiskRequest, StorageSpace
+from ganeti_kernel.specs.disk_template import (
+    DiskPlan,
+    DiskRequest,
+    StorageSpace,
+    UnitState,
+    Volume,
+)
 from ganeti_kernel.testing.disk_template import DisklessContract, DiskTemplateContract
 from ganeti_kernel.testing.mutants import run_suite
 
@@ -198,6 +204,18 @@ class SpaceIsWrong(FileTemplate):
         return StorageSpace(name=directory, total=1, free=2)
 
 
+class UsesMoreThanThereIs(FileTemplate):
+    @hookimpl
+    def storage_units(self, kind: str, params: Any, directory: str) -> Sequence[UnitState]:
+        return [UnitState(name=directory, size=1, used=2, free=0)]
+
+
+class ForgetsWhatItMade(FileTemplate):
+    @hookimpl
+    def list_volumes(self, params: Any, directory: str) -> Sequence[Volume]:
+        return list(super().list_volumes(params, directory))[:1]
+
+
 class LyingDiskless(DisklessTemplate):
     @hookimpl
     def exists(self, disk: GuestDisk) -> bool:
@@ -238,6 +256,8 @@ class StubbornDiskless(DisklessTemplate):
         (TrustsPaths, "test_wrong_logical_id_is_refused"),
         (RenameIsCopy, "test_renamed_has_the_data"),
         (SpaceIsWrong, "test_space_adds_up"),
+        (UsesMoreThanThereIs, "test_units_add_up"),
+        (ForgetsWhatItMade, "test_volumes_are_those_of_the_disks"),
     ],
 )
 def test_mutant_is_caught(mutant: type[FileTemplate], caught_by: str) -> None:

@@ -12,8 +12,15 @@ from typing import Any
 from ganeti_kernel.errors import BlockDeviceError
 from ganeti_kernel.objects import BlockDevice, GuestDisk
 from ganeti_kernel.specs import Description, hookimpl
-from ganeti_kernel.specs.disk_template import DiskPlan, DiskRequest, DiskTemplate, StorageSpace
-from ganeti_storage_file import __version__, allowed
+from ganeti_kernel.specs.disk_template import (
+    DiskPlan,
+    DiskRequest,
+    DiskTemplate,
+    StorageSpace,
+    UnitState,
+    Volume,
+)
+from ganeti_storage_file import __version__, allowed, listing
 
 MIB = 1 << 20
 DRIVERS = ("loop", "blktap", "blktap2")
@@ -22,7 +29,7 @@ DESCRIPTION = Description(
     name="file",
     version=__version__,
     summary="Disks are files on the primary node",
-    features=frozenset({"file", "grow", "rename", "space"}),
+    features=frozenset({"file", "grow", "rename", "space", "units:file", "volumes"}),
 )
 
 
@@ -32,7 +39,7 @@ class FileTemplate(DiskTemplate):
     Paths are those of the configuration; on a node they lie under its root directory.
     """
 
-    API_VERSION = 1
+    API_VERSION = 2
 
     @hookimpl
     def describe(self) -> Description:
@@ -143,6 +150,23 @@ class FileTemplate(DiskTemplate):
             total=stats.f_blocks * unit // MIB,
             free=stats.f_bavail * unit // MIB,
         )
+
+    @hookimpl
+    def storage_units(
+        self, kind: str, params: Mapping[str, Any], directory: str
+    ) -> Sequence[UnitState]:
+        if kind != "file":
+            raise BlockDeviceError(f"template file has no storage units of type {kind!r}")
+        space = self.space(params, directory)
+        used = space.total - space.free
+        return [UnitState(name=directory, size=space.total, used=used, free=space.free)]
+
+    @hookimpl
+    def list_volumes(self, params: Mapping[str, Any], directory: str) -> Sequence[Volume]:
+        refusal = self._refusal(directory)
+        if refusal:
+            raise BlockDeviceError(refusal)
+        return list(listing.volumes(self.context.paths.under(directory), directory, DRIVERS))
 
     # -- paths -----------------------------------------------------------------------------------
 
