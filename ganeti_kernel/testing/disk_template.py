@@ -26,7 +26,6 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "no-disks": (),
     "user-parameters": (),
     "space": ("space",),
-    "directory:": (),
     "units:": ("storage_units",),
     "units-change:": ("change_unit",),
     "units-repair:": ("repair_unit",),
