@@ -17,6 +17,9 @@ PROGRAM = Program(
         "remove-tags": Entry("ganeti_cli.tags:remove_cluster", "Remove tags."),
         "search-tags": Entry("ganeti_cli.tags:search", "Find tags by a pattern."),
         "command": Entry("ganeti_cli.cluster_nodes:command", "Run a command on the nodes."),
+        "config-history": Entry(
+            "ganeti_cli.cluster_history:config_history", "Show earlier configurations, or go back."
+        ),
         "copyfile": Entry("ganeti_cli.cluster_nodes:copyfile", "Copy a file to the nodes."),
         "deactivate-master-ip": Entry(
             "ganeti_cli.cluster_address:deactivate", "Take the cluster's address down."

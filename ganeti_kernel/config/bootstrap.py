@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from ganeti_kernel.config.changes import new_uuid
+from ganeti_kernel.config.history import HISTORY_PREFIX
 from ganeti_kernel.config.keys import (
     CONFIG_CLUSTER,
     CONFIG_META,
@@ -127,6 +128,7 @@ def store_view(store: Store, view: ConfigView, *, replace: bool = False) -> None
         for entry in store.list(CONFIG_PREFIX)
         if entry.key not in wanted and entry.key != CONFIG_META
     ]
+    changes += [Delete(entry.key) for entry in store.list(HISTORY_PREFIX)]  # of another one
     meta = ConfigMeta(view.version, view.serial_no, view.ctime, view.mtime)
     group: list[tuple[list[Compare], list[Change]]] = [
         ([Compare(CONFIG_META, revision)], [Delete(CONFIG_META)])

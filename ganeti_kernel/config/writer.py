@@ -23,6 +23,7 @@ from ganeti_kernel.config.changes import (
     describe,
     lookup,
 )
+from ganeti_kernel.config.history import DEFAULT_KEPT, store_changes
 from ganeti_kernel.config.keys import (
     CLUSTER_ID,
     CLUSTER_TABLE,
@@ -75,7 +76,8 @@ class Prepared:
 class ConfigWriter:
     """Holds the newest view and makes the next one; there is one in a cluster.
 
-    `clock` gives seconds since the epoch for `ctime` and `mtime`; `secrets` goes into every view.
+    `clock` gives seconds since the epoch for `ctime` and `mtime`; `secrets` goes into every view;
+    so many earlier configurations as `history` says can be had again.
     """
 
     def __init__(
@@ -83,9 +85,11 @@ class ConfigWriter:
         store: Store,
         clock: Callable[[], float] = time.time,
         secrets: SecretRules | None = None,
+        history: int = DEFAULT_KEPT,
     ) -> None:
         self._store = store
         self._clock = clock
+        self._history = history
         self._view, self._revision = load_view(store, secrets)
 
     @property
@@ -124,6 +128,7 @@ class ConfigWriter:
             changes=[
                 *(_store_change(ident, value) for ident, value in changed.items()),
                 *([identity(view.cluster)] if renamed else []),
+                *store_changes(self._view, view, changed, job, self._history),
                 Put(CONFIG_META, msgspec.json.encode(meta)),
             ],
             view=view,

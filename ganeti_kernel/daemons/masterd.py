@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from ganeti_kernel.config.history import DEFAULT_KEPT, HISTORY_PREFIX, MOST_KEPT, stale_keys
 from ganeti_kernel.config.keys import META_EPOCH, RESERVATIONS_PREFIX
 from ganeti_kernel.config.reservations import Reservations
 from ganeti_kernel.config.writer import ConfigWriter
@@ -33,7 +34,7 @@ from ganeti_kernel.plugins.registry import Registry
 from ganeti_kernel.plugins.secrets import secret_parameters
 from ganeti_kernel.rpc.client import NodeClient
 from ganeti_kernel.specs.base import PluginContext
-from ganeti_kernel.specs.store import Store
+from ganeti_kernel.specs.store import MAX_OPERATIONS, Delete, Store
 from ganeti_kernel.store.opening import open_store
 
 NAME: Final = "ganeti-masterd"
@@ -64,6 +65,28 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default="ganeti_kernel.rpc.sync:SyncNodeClient",
         help="what makes the client for node calls in job processes (default %(default)s)",
     )
+    flag(
+        "--config-history",
+        metavar="COUNT",
+        type=_kept,
+        default=DEFAULT_KEPT,
+        help="earlier configurations that can be had again, 0: none (default %(default)s)",
+    )
+
+
+def _kept(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= MOST_KEPT):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {MOST_KEPT}")
+    return int(text)
+
+
+async def _forget_history(committer: Committer, serial: int, kept: int) -> None:
+    """Drop earlier configurations beyond those to keep, which may be fewer than before."""
+    keys = await committer.read(
+        lambda store: stale_keys([item.key for item in store.list(HISTORY_PREFIX)], serial, kept)
+    )
+    for start in range(0, len(keys), MAX_OPERATIONS):
+        await committer.commit([Delete(key) for key in keys[start : start + MAX_OPERATIONS]])
 
 
 async def _run(daemon: Daemon) -> None:
@@ -73,9 +96,13 @@ async def _run(daemon: Daemon) -> None:
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(committer.close)
         secrets = SecretRules(names=frozenset(secret_parameters(registry)))
-        writer = await committer.read(lambda store: ConfigWriter(store, secrets=secrets))
+        kept = extra.config_history
+        writer = await committer.read(
+            lambda store: ConfigWriter(store, secrets=secrets, history=kept)
+        )
         _check_master(writer)
         epoch, reservations = await committer.read(_load)
+        await _forget_history(committer, writer.view.serial_no, kept)
         config = SharedConfig(writer, committer)
         queue = JobQueue(committer)
         await queue.load()

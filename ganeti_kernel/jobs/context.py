@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
+from ganeti_kernel.config import history
 from ganeti_kernel.config.changes import Draft
+from ganeti_kernel.config.history import Entry
 from ganeti_kernel.errors import ConfigurationError
 from ganeti_kernel.jobs.channel import Channel
 from ganeti_kernel.jobs.configuration import ViewReply, advance
@@ -85,6 +87,11 @@ class ProcessContext:
             f"the configuration changed {CONFLICT_RETRIES} times while this job wanted to change "
             "it; try again when less is going on"
         )
+
+    def history(self, since: int) -> Sequence[Entry]:
+        text = self._channel.call_raw("history", since=since)
+        entries = msgspec.json.decode(text, type=list[msgspec.Raw])
+        return history.decode(bytes(item) for item in entries)
 
     def redistribute(self) -> Mapping[str, str]:
         return dict(self._channel.call("redistribute"))

@@ -125,6 +125,10 @@ class JobContext(Protocol):
         On a conflict with another job the function is run again on the newer view.
         """
 
+    def history(self, since: int) -> Sequence[Any]:
+        """What made each configuration after serial number `since`, newest first
+        (`config.history.Entry`); older ones may be gone."""
+
     def redistribute(self) -> Mapping[str, str]:
         """Have the configuration written anew on all nodes; those that failed, and why."""
 

@@ -18,6 +18,7 @@ import msgspec
 
 from ganeti_kernel.config.changes import Change as ConfigChange
 from ganeti_kernel.config.changes import ConfigConflict
+from ganeti_kernel.config.history import HISTORY_PREFIX, history_key
 from ganeti_kernel.config.keys import ACK_PREFIX, ack_key, journal_key, journal_prefix
 from ganeti_kernel.errors import (
     GenericError,
@@ -199,6 +200,9 @@ class JobServer:
             return self._config.since(int(args["since"]), float(args["mtime"]))
         if request.method == "redistribute":
             return await self.everywhere()
+        if request.method == "history":
+            since = history_key(int(args["since"]))
+            return await self._committer.read(lambda store: _history(store, since))
         handler = self._numbered.get(request.method)
         if handler is None or request.seq is None:
             raise ParameterError(f"there is no request {request.method!r} of this form")
@@ -313,6 +317,11 @@ class JobServer:
 
 async def _at_once(_serial: int) -> None:
     return None
+
+
+def _history(store: Store, since: str) -> list[msgspec.Raw]:
+    """Entries of the history after a key."""
+    return [msgspec.Raw(item.value) for item in store.list(HISTORY_PREFIX) if item.key > since]
 
 
 async def _nowhere() -> dict[str, str]:

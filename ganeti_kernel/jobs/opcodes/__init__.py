@@ -10,6 +10,7 @@ from ganeti_kernel.jobs.opcodes.base import (
 from ganeti_kernel.jobs.opcodes.cluster import (
     OpClusterActivateMasterIp,
     OpClusterConfigQuery,
+    OpClusterConfigRollback,
     OpClusterDeactivateMasterIp,
     OpClusterDestroy,
     OpClusterPostInit,
@@ -104,6 +105,7 @@ __all__ = [
     "OpBackupRemove",
     "OpClusterActivateMasterIp",
     "OpClusterConfigQuery",
+    "OpClusterConfigRollback",
     "OpClusterDeactivateMasterIp",
     "OpClusterDestroy",
     "OpClusterPostInit",

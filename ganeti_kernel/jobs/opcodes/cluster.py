@@ -27,6 +27,14 @@ class OpClusterConfigQuery(Opcode, tag="OP_CLUSTER_CONFIG_QUERY", kw_only=True, 
     output_fields: list[Name]
 
 
+class OpClusterConfigRollback(Opcode, tag="OP_CLUSTER_CONFIG_ROLLBACK", kw_only=True, frozen=True):
+    """Bring an earlier configuration back (not upstream's)."""
+
+    SUMMARY: ClassVar[str] = "serial"
+    serial: Positive
+    force: bool = False
+
+
 class OpClusterDeactivateMasterIp(
     Opcode, tag="OP_CLUSTER_DEACTIVATE_MASTER_IP", kw_only=True, frozen=True
 ):
