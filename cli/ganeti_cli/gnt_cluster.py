@@ -25,6 +25,7 @@ PROGRAM = Program(
             "ganeti_cli.cluster_address:deactivate", "Take the cluster's address down."
         ),
         "destroy": Entry("ganeti_cli.cluster_life:destroy", "End an empty cluster."),
+        "doctor": Entry("ganeti_cli.cluster_doctor:doctor", "See what is wrong with this node."),
         "export-config": Entry("ganeti_cli.cluster_config:export_config", "Write config.data."),
         "getmaster": Entry("ganeti_cli.cluster:getmaster", "Show the master node."),
         "import-config": Entry("ganeti_cli.cluster_config:import_config", "Take a config.data."),

@@ -23,6 +23,7 @@ from ganeti_kernel.specs.base import PluginContext
 from ganeti_kernel.specs.store import Put
 from ganeti_kernel.store.sqlite import SqliteBackend
 from ganeti_kernel.testing.devcluster import DevCluster
+from tests.cluster.damage import edit, kept, remove, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -77,23 +78,6 @@ def verify(cluster: DevCluster, *options: str) -> tuple[int, list[Told], str]:
 Fault = Callable[[DevCluster], contextlib.AbstractContextManager[Any]]
 
 
-@contextlib.contextmanager
-def kept(cluster: DevCluster, path: Path) -> Iterator[Path]:
-    """Have a file or directory back as it was, whatever is done to it meanwhile."""
-    aside = cluster.root / "aside"
-    there = path.exists()
-    if path.is_dir():
-        shutil.copytree(path, aside, symlinks=True)
-    elif there:
-        shutil.copy2(path, aside)
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        if there:
-            aside.rename(path)
-
-
 def on_file(node: int, name: str, change: Callable[[Path], Any]) -> Fault:
     """Do something to a file or directory of a node; the name is that without a root directory."""
 
@@ -104,30 +88,6 @@ def on_file(node: int, name: str, change: Callable[[Path], Any]) -> Fault:
             yield
 
     return put
-
-
-def write(text: str) -> Callable[[Path], Any]:
-    def change(path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        mode = path.stat().st_mode if path.exists() else 0o600
-        path.unlink(missing_ok=True)  # the mode may forbid to write it
-        path.write_text(text)
-        path.chmod(mode)
-
-    return change
-
-
-def remove(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def edit(old: str, new: str) -> Callable[[Path], Any]:
-    def change(path: Path) -> None:
-        text = path.read_text()
-        assert old in text
-        write(text.replace(old, new))(path)
-
-    return change
 
 
 def move_node3(hosts: Path) -> None:
