@@ -20,12 +20,13 @@ from ganeti_kernel.daemons.queries import EngineQueries
 from ganeti_kernel.errors import ConfigurationError
 from ganeti_kernel.jobs.commit import Committer
 from ganeti_kernel.jobs.configuration import SharedConfig
+from ganeti_kernel.jobs.livelock import Livelocks
 from ganeti_kernel.jobs.manager import JobManager
 from ganeti_kernel.jobs.processes import JobProcesses
 from ganeti_kernel.jobs.queue import JobQueue
 from ganeti_kernel.jobs.server import JobServer
 from ganeti_kernel.jobs.warm import WarmSpec
-from ganeti_kernel.luxi.filters import make_judge
+from ganeti_kernel.luxi.filters import FilterChain
 from ganeti_kernel.luxi.methods import Methods
 from ganeti_kernel.luxi.server import LuxiServer, method_table
 from ganeti_kernel.objects.secrets import SecretRules
@@ -106,13 +107,14 @@ async def _run(daemon: Daemon) -> None:
         config = SharedConfig(writer, committer)
         queue = JobQueue(committer)
         await queue.load()
-        manager = JobManager(paths, committer, queue, config, reservations)
+        manager = JobManager(Livelocks(paths), committer, queue, config, reservations)
         server = JobServer(manager, committer, epoch)
         await server.load()
         spec = WarmSpec([extra.operations], extra.node_calls)
-        processes = JobProcesses(paths, spec, manager)
-        manager.fork = processes.fork
-        manager.judge = lambda: make_judge(config.view.filters.values(), manager.running_jobs())
+        processes = JobProcesses(paths, spec, manager.running)
+        starter = manager.starter
+        starter.fork = processes.fork
+        starter.judges = lambda: [FilterChain(config.view.filters.values(), starter.jobs())]
 
         nodes = await stack.enter_async_context(NodeClient(paths, epoch))
         distributor = Distributor(paths, config, nodes)

@@ -82,7 +82,7 @@ class EngineQueries:
             facts = {**self.facts, "drain_flag": self._manager.queue.drained}
             return dataclasses.replace(source, cluster=facts)
         if sources.LOCKS in plan.needs:
-            return dataclasses.replace(source, rows={"lock": lock_rows(self._manager.locks)})
+            return dataclasses.replace(source, rows={"lock": lock_rows(self._manager.grants.locks)})
         if sources.OS in plan.needs:
             table = os_table(view, await self._ask_usable(view, "os_diagnose"))
             return dataclasses.replace(source, rows={"os": _in_order(table)})
@@ -151,10 +151,10 @@ def lock_rows(locks: LockManager) -> list[dict[str, Any]]:
     for owner, held in locks.owners().items():
         for lock in held:
             holders.setdefault(_lock_name(lock), []).append((f"job {owner}", lock.exclusive))
-    for owner, waiting in locks.waiters():
-        for lock in waiting:
+    for waiter in locks.waiters():
+        for lock in waiter.claims:
             pending.setdefault(_lock_name(lock), []).append(
-                [_mode(lock.exclusive), [f"job {owner}"]]
+                [_mode(lock.exclusive), [f"job {waiter.owner}"]]
             )
     return [
         {

@@ -36,7 +36,9 @@ RECONNECT_SECONDS: Final = 600.0
 RETRY_DELAY: Final = (0.02, 1.0)
 """Seconds before the first and the later attempts to connect."""
 
-NUMBERED: Final = frozenset({"config", "journal", "log", "release", "reserve", "status", "submit"})
+NUMBERED: Final = frozenset(
+    {"config", "journal", "log", "narrow", "release", "reserve", "status", "submit"}
+)
 """Requests that change something."""
 
 

@@ -14,7 +14,7 @@ from ganeti_kernel.errors import ConfigurationError
 from ganeti_kernel.jobs.channel import Channel
 from ganeti_kernel.jobs.configuration import ViewReply, advance
 from ganeti_kernel.jobs.job import LOG_MESSAGE
-from ganeti_kernel.jobs.operation import NodeCalls
+from ganeti_kernel.jobs.operation import Lock, NodeCalls
 from ganeti_kernel.objects import ConfigView
 
 CONFLICT_RETRIES: Final = 20
@@ -45,6 +45,7 @@ class ProcessContext:
         self._stale = True
         self.op_index = 0
         self.secrets: Mapping[str, Any] = {}
+        self.held: Sequence[Lock] = ()
 
     @property
     def job_id(self) -> int:
@@ -72,6 +73,11 @@ class ProcessContext:
     def refresh(self) -> None:
         """Have the next look at `view` ask for what changed."""
         self._stale = True
+
+    def keep_locks(self, locks: Sequence[Lock]) -> None:
+        keep = sorted(set(locks))
+        self._channel.call("narrow", locks=keep)
+        self.held = keep
 
     def update(self, change: Callable[[Any], None]) -> ConfigView:
         for _ in range(CONFLICT_RETRIES):

@@ -6,11 +6,14 @@ the truth in every case.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
+import signal
 from collections.abc import Collection
 from pathlib import Path
+from typing import Protocol
 
 from ganeti_kernel.paths import Paths
 
@@ -60,3 +63,46 @@ def remove_stale(path: Path) -> None:
     """Remove a file that no process holds."""
     if not is_alive(path):
         path.unlink(missing_ok=True)
+
+
+class Lives(Protocol):
+    """What the master daemon asks and does about job processes; a simulation has its own."""
+
+    def alive(self, job_id: int) -> bool:
+        """Whether a process of the job lives."""
+
+    def forget(self, job_id: int) -> None:
+        """The job has ended; its process may still be on its way out."""
+
+    def forget_dead(self, job_id: int) -> None:
+        """Nothing is known of the job any more; forget it unless a process lives."""
+
+    def forget_all_but(self, live: Collection[int]) -> None:
+        """Forget every job but these, where no process lives."""
+
+    def kill(self, pid: int) -> None:
+        """End a process at once; one that is gone is no error."""
+
+
+class Livelocks:
+    """`Lives` of the processes on this machine."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+
+    def alive(self, job_id: int) -> bool:
+        return is_alive(livelock_path(self._paths, job_id))
+
+    def forget(self, job_id: int) -> None:
+        livelock_path(self._paths, job_id).unlink(missing_ok=True)
+
+    def forget_dead(self, job_id: int) -> None:
+        remove_stale(livelock_path(self._paths, job_id))
+
+    def forget_all_but(self, live: Collection[int]) -> None:
+        for path in livelock_files(self._paths, live):
+            remove_stale(path)
+
+    def kill(self, pid: int) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it may end at this moment
+            os.kill(pid, signal.SIGKILL)

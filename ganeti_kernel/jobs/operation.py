@@ -47,6 +47,16 @@ class HookFailure(NamedTuple):
     output: str
 
 
+class Pick(msgspec.Struct, frozen=True):
+    """Of these bundles of locks, those that are free: at least `least`, each whole or not at all.
+
+    It is how a job takes nodes that are not busy, whichever they are (opportunistic locking).
+    """
+
+    bundles: list[list[Lock]]
+    least: int = 1
+
+
 class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a plan as the journal keeps it. Once a pivot has ended there is no way back.
 
@@ -119,6 +129,13 @@ class JobContext(Protocol):
     def secrets(self) -> Mapping[str, Any]:
         """The opcode's secret OS parameters: in this process's memory only, never stored."""
 
+    @property
+    def held(self) -> Sequence[Lock]:
+        """The locks that this opcode has been given."""
+
+    def keep_locks(self, locks: Sequence[Lock]) -> None:
+        """Give back all locks but these, of which each must be held: others may go on."""
+
     def update(self, change: Callable[[Any], None]) -> ConfigView:
         """Run `change(draft)` on a config Draft and commit it durably; returns the new view.
 
@@ -183,6 +200,10 @@ class Operation(ABC, Generic[Op]):
     def locks(self) -> Sequence[Lock]:
         """Locks to hold, from the opcode and `context.view` (which may be stale: recheck)."""
         return ()
+
+    def pick(self) -> Pick | None:
+        """Locks of which to have what is free, besides `locks`; `context.held` tells which."""
+        return None
 
     def check(self) -> None:
         """Raise OpPrereqError when the operation cannot start; changes nothing."""

@@ -30,7 +30,7 @@ from ganeti_kernel.jobs.journal import (
     progress,
 )
 from ganeti_kernel.jobs.opcodes import decode_opcode
-from ganeti_kernel.jobs.operation import OPERATIONS, STEPS, NodeCalls, Operation, Step
+from ganeti_kernel.jobs.operation import OPERATIONS, STEPS, Lock, NodeCalls, Operation, Step
 from ganeti_kernel.jobs.patience import patiently
 from ganeti_kernel.objects import ConfigView
 from ganeti_kernel.paths import Paths
@@ -99,6 +99,7 @@ class JobRunner:
         self._journal = msgspec.convert(hello["journal"], list[Entry])
         self._secrets = dict(msgspec.convert(hello["secrets"], list[tuple[int, dict[str, Any]]]))
         self._context = ProcessContext(self._job.id, channel, nodes, view)
+        self._context.held = self._job.held
 
     def run(self, lost: str | None = None) -> None:
         """Run what has not ended. `lost`: why the predecessor of this process ended."""
@@ -159,16 +160,17 @@ class JobRunner:
             raise OpExecError(f"{value['OP_ID']} is not supported by this version")
         self._context.refresh()
         operation = cls(op, self._context)
-        locks = sorted(set(operation.locks()))
+        wanted = _wishes(operation)
         for _ in range(LOCK_ROUNDS):
-            self._channel.call("acquire", op=index, locks=locks)
+            asked = wanted
+            held = self._channel.call("acquire", op=index, **asked)
+            self._context.held = msgspec.convert(held, list[Lock])
             self._context.refresh()
             operation = cls(op, self._context)
-            wanted = sorted(set(operation.locks()))
-            if wanted == locks:
+            wanted = _wishes(operation)
+            if wanted == asked:
                 return operation
             self._channel.call("release")
-            locks = wanted
         raise OpExecError(
             f"the locks for {value['OP_ID']} changed {LOCK_ROUNDS} times while it waited for them"
         )
@@ -278,6 +280,11 @@ class JobRunner:
             raise
         except GenericError as error:  # the result cannot be kept; the status must be
             self._channel.call("status", op=index, status=status, result=list(encode_error(error)))
+
+
+def _wishes(operation: Operation[Any]) -> dict[str, Any]:
+    """The locks that an operation wants, as an "acquire" takes them."""
+    return {"locks": sorted(set(operation.locks())), "pick": operation.pick()}
 
 
 def _step(name: str) -> Step:

@@ -41,10 +41,11 @@ from ganeti_kernel.jobs.job import (
     set_status,
 )
 from ganeti_kernel.jobs.journal import Entry, decode_entry, encode_entry
-from ganeti_kernel.jobs.manager import JobManager, Running
+from ganeti_kernel.jobs.manager import JobManager
 from ganeti_kernel.jobs.opcodes import decode_opcode
-from ganeti_kernel.jobs.operation import Lock
+from ganeti_kernel.jobs.operation import Lock, Pick
 from ganeti_kernel.jobs.queue import check_result
+from ganeti_kernel.jobs.running import Running
 from ganeti_kernel.jobs.sockets import short_address
 from ganeti_kernel.specs.store import Change, Put, Store
 
@@ -100,6 +101,7 @@ class JobServer:
             "config": self._change_config,
             "journal": self._journal,
             "log": self._log,
+            "narrow": self._narrow,
             "release": self._release,
             "reserve": self._reserve,
             "status": self._status,
@@ -135,11 +137,11 @@ class JobServer:
             while True:
                 request = await _read_request(reader)
                 if request.method == "hello":
-                    entry, reply = await self._hello(request.args)
+                    entry, reply = await self.hello(request.args)
                 elif entry is None:
                     reply = _failure(ParameterError("say hello first"))
                 else:
-                    reply = await self._answer(entry.job_id, request)
+                    reply = await self.answer(entry.job_id, request)
                 writer.write(encode_frame(reply))
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -149,12 +151,13 @@ class JobServer:
         finally:
             self._connections.discard(writer)
             if entry is not None:
-                self._manager.detach(entry)
+                self._manager.running.detach(entry)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async def _hello(self, args: Mapping[str, Any]) -> tuple[Running | None, Reply]:
+    async def hello(self, args: Mapping[str, Any]) -> tuple[Running | None, Reply]:
+        """Attach a process to its job; the reply has what the process must know."""
         job_id, pid = int(args["job"]), int(args["pid"])
         try:
             entry = self._manager.attach(job_id, pid)
@@ -169,7 +172,7 @@ class JobServer:
                     lambda old: msgspec.structs.replace(old, process_id=pid, livelock=livelock),
                 )
         except GenericError as error:
-            self._manager.detach(entry)
+            self._manager.running.detach(entry)
             return None, _failure(error)
         secrets = self._queue.secrets.get(job_id, {})
         return entry, Reply(
@@ -183,7 +186,8 @@ class JobServer:
             },
         )
 
-    async def _answer(self, job_id: int, request: Request) -> Reply:
+    async def answer(self, job_id: int, request: Request) -> Reply:
+        """Carry out a request of a job's process."""
         try:
             return Reply(True, await self._call(job_id, request))
         except GenericError as error:
@@ -195,7 +199,8 @@ class JobServer:
         args = request.args
         if request.method == "acquire":
             locks = msgspec.convert(args["locks"], list[Lock])
-            return await self._manager.acquire(job_id, int(args["op"]), locks)
+            pick = msgspec.convert(args.get("pick"), Pick | None)
+            return await self._manager.grants.acquire(job_id, int(args["op"]), locks, pick)
         if request.method == "view":
             return self._config.since(int(args["since"]), float(args["mtime"]))
         if request.method == "redistribute":
@@ -296,15 +301,19 @@ class JobServer:
             return end_job(job, status, OpExecError("Preceding opcode failed"))
 
         if change(self._queue.get(job_id)).current is None:
-            await self._manager.end(job_id, change)
+            await self._manager.ending.end(job_id, change)
             return cancel
         await self._queue.update(job_id, change, [session.acked(seq, cancel)])
         if status in FINAL:
-            self._manager.free_locks(job_id)
+            self._manager.grants.free(job_id)
         return cancel
 
     async def _release(self, session: Session, seq: int | None, args: Mapping[str, Any]) -> None:
-        await self._manager.release(session.job_id, [session.acked(seq)])
+        await self._manager.grants.release(session.job_id, [session.acked(seq)])
+
+    async def _narrow(self, session: Session, seq: int | None, args: Mapping[str, Any]) -> None:
+        locks = msgspec.convert(args["locks"], list[Lock])
+        await self._manager.grants.narrow(session.job_id, locks, [session.acked(seq)])
 
     async def _submit(
         self, session: Session, seq: int | None, args: Mapping[str, Any]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ganeti_kernel.errors import ECODE_INVAL, GenericError, OpPrereqError
 from ganeti_kernel.jobs.job import Job
-from ganeti_kernel.jobs.scheduler import Judge
+from ganeti_kernel.jobs.scheduler import START, Opinion, wait
 from ganeti_kernel.objects import FilterRule
 from ganeti_kernel.query.filter import Predicate, compile_filter
 from ganeti_kernel.query.source import NORMAL, Missing
@@ -17,8 +17,6 @@ log = logging.getLogger(__name__)
 
 ACTIONS: Final = ("ACCEPT", "PAUSE", "REJECT", "CONTINUE")
 RATE_LIMIT: Final = "RATE_LIMIT"
-
-_ANSWERS: Final = {"ACCEPT": "start", "PAUSE": "wait", "REJECT": "reject"}
 
 Item = Callable[[str], tuple[int, Any]]
 """Gives the cell of a field of a job, an opcode or a reason."""
@@ -45,41 +43,53 @@ def check_rule(rule: FilterRule) -> None:
     _compile(rule)
 
 
-def make_judge(rules: Iterable[FilterRule], running: Sequence[Job]) -> Judge | None:
-    """What the filter chain says of queued jobs, while these are running; None without rules.
+class FilterChain:
+    """`Judge` of the job filters, given the jobs that run.
 
     A rule that cannot be read (an imported configuration may have one) is left out.
     """
-    chain: list[tuple[FilterRule, Callable[[Job], bool]]] = []
-    for rule in sorted(rules, key=lambda item: (item.priority, item.watermark, item.uuid)):
-        try:
-            _limit(rule.action)
-            chain.append((rule, _compile(rule)))
-        except GenericError as error:
-            log.warning("job filter %s is not used: %s", rule.uuid, error)
-    if not chain:
-        return None
-    counts = {rule.uuid: sum(map(matches, running)) for rule, matches in chain}
 
-    def judge(job: Job) -> str:
-        matched = []
-        answer = "start"
-        for rule, matches in chain:
-            if rule.action == "CONTINUE" or not matches(job):
-                continue
-            matched.append(rule.uuid)
-            limit = _limit(rule.action)
-            if limit is None:
-                answer = _ANSWERS[rule.action]
-            elif counts[rule.uuid] >= limit:
-                answer = "wait"
-            break
-        if answer == "start":
-            for uuid in matched:
-                counts[uuid] += 1
-        return answer
+    def __init__(self, rules: Iterable[FilterRule], running: Sequence[Job]) -> None:
+        self._chain: list[tuple[FilterRule, Callable[[Job], bool]]] = []
+        for rule in sorted(rules, key=lambda item: (item.priority, item.watermark, item.uuid)):
+            try:
+                _limit(rule.action)
+                self._chain.append((rule, _compile(rule)))
+            except GenericError as error:
+                log.warning("job filter %s is not used: %s", rule.uuid, error)
+        self._counts = {rule.uuid: sum(map(matches, running)) for rule, matches in self._chain}
 
-    return judge
+    def opinion(self, job: Job) -> Opinion:
+        rule = self._decisive(job)
+        if rule is None or rule.action == "ACCEPT":
+            return START
+        if rule.action == "REJECT":
+            return Opinion("reject", f"job filter {rule.uuid} rejects this job{_reason(rule)}")
+        if rule.action == "PAUSE":
+            return wait(f"job filter {rule.uuid}, which pauses it{_reason(rule)}")
+        limit = _limit(rule.action)
+        assert limit is not None
+        if self._counts[rule.uuid] < limit:
+            return START
+        return wait(f"job filter {rule.uuid}, of which {limit} jobs may run at once{_reason(rule)}")
+
+    def started(self, job: Job) -> None:
+        rule = self._decisive(job)
+        if rule is not None:
+            self._counts[rule.uuid] += 1
+
+    def _decisive(self, job: Job) -> FilterRule | None:
+        """The first rule that matches and says more than to go on with the next."""
+        return next(
+            (rule for rule, matches in self._chain if rule.action != "CONTINUE" and matches(job)),
+            None,
+        )
+
+
+def _reason(rule: FilterRule) -> str:
+    """The user's text in a rule's reason trail, for who hears of the rule."""
+    texts = [str(text) for source, text, _stamp in rule.reason_trail if source == "gnt:user"]
+    return f" ({texts[0]})" if texts else ""
 
 
 def _limit(action: Any) -> int | None:

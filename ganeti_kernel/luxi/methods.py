@@ -261,7 +261,7 @@ class Methods:
         check_rule(rule)
         change = Change("filters", rule.uuid, old.serial_no if old else 0, to_wire(rule))
         await self._config.change([change])
-        self._manager.kick()
+        self._manager.starter.kick()
         return rule.uuid
 
     async def delete_filter(self, uuid: str) -> None:
@@ -269,7 +269,7 @@ class Methods:
         if old is None:
             raise OpPrereqError(f"there is no job filter {uuid}", "unknown_entity")
         await self._config.change([Change("filters", uuid, old.serial_no, None)])
-        self._manager.kick()
+        self._manager.starter.kick()
 
 
 def _decode_ops(ops: Sequence[dict[str, Any]]) -> list[Opcode] | GenericError:

@@ -82,7 +82,7 @@ class Fixture:
         self.queries = EngineQueries(
             registry,
             cast("Any", SimpleNamespace(view=view)),
-            cast("Any", SimpleNamespace(queue=Queue(), locks=self.locks)),
+            cast("Any", SimpleNamespace(queue=Queue(), grants=SimpleNamespace(locks=self.locks))),
             cast("Any", self.nodes),
         )
 

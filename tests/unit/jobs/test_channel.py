@@ -22,7 +22,7 @@ from ganeti_kernel.jobs.channel import HEADER, Channel, Reply, Request, encode_f
 from ganeti_kernel.jobs.commit import Committer
 from ganeti_kernel.jobs.configuration import SharedConfig, Text, ViewReply, advance
 from ganeti_kernel.jobs.journal import Begun
-from ganeti_kernel.jobs.livelock import livelock_path, take
+from ganeti_kernel.jobs.livelock import Livelocks, livelock_path, take
 from ganeti_kernel.jobs.manager import JobManager
 from ganeti_kernel.jobs.opcodes import decode_opcode
 from ganeti_kernel.jobs.queue import JobQueue
@@ -82,7 +82,7 @@ async def master(root: Path) -> AsyncIterator[Line]:
     await queue.load()
     keys = [entry.key for entry in store.list("reservations/")]
     config = SharedConfig(ConfigWriter(store), committer)
-    manager = JobManager(paths, committer, queue, config, Reservations.from_keys(keys))
+    manager = JobManager(Livelocks(paths), committer, queue, config, Reservations.from_keys(keys))
     server = JobServer(manager, committer)
     await server.load()
     await server.listen(paths.job_socket)

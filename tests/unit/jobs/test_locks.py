@@ -71,7 +71,7 @@ def test_priority_goes_before_age() -> None:
     manager.request(1, [exclusive("a")])
     manager.request(2, [exclusive("a")], priority=10)
     manager.request(3, [exclusive("a")])
-    assert [owner for owner, _locks in manager.waiters()] == [3, 2]
+    assert [item.owner for item in manager.waiters()] == [3, 2]
     assert manager.set_priority(2, -10) == []
     assert manager.release(1) == [2]
 
@@ -169,7 +169,7 @@ class LockMachine(RuleBasedStateMachine):
         """Work conserving: the first waiter waits only for a holder."""
         waiters = self.manager.waiters()
         if waiters:
-            first = waiters[0][1]
+            first = list(waiters[0].claims)
             held = [lock for owner in self.granted() for lock in self.asked[owner]]
             assert any(naive_conflict(a, b) for a in first for b in held)
 

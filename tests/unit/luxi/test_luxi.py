@@ -19,7 +19,7 @@ from ganeti_kernel.jobs.job import Job, OpRecord
 from ganeti_kernel.luxi import server as server_module
 from ganeti_kernel.luxi.client import Client, socket_path
 from ganeti_kernel.luxi.codec import END, BadRequest, decode_reply, decode_request, encode_request
-from ganeti_kernel.luxi.filters import check_rule, make_judge
+from ganeti_kernel.luxi.filters import FilterChain, check_rule
 from ganeti_kernel.luxi.server import LuxiServer, encode_reply, method_table
 from ganeti_kernel.objects import FilterRule
 from ganeti_kernel.paths import Paths
@@ -191,21 +191,24 @@ DELAYS = ["opcode", ["=", "OP_ID", "OP_TEST_DELAY"]]
     ],
 )
 def test_filter_chain(rules: list[FilterRule], expected: str) -> None:
-    judge = make_judge(rules, [])
-    assert judge is not None
     queued = job(11, params={"deep": 7}, reason=[["gnt:user", "because", 1]])
-    assert judge(queued) == expected
+    assert FilterChain(rules, []).opinion(queued).action == expected
+
+
+def test_who_is_kept_waiting_is_told_why() -> None:
+    paused = rule("PAUSE", uuid="u1", reason_trail=[["gnt:user", "maintenance", 1]])
+    opinion = FilterChain([paused], []).opinion(job(11))
+    assert opinion.why == "job filter u1, which pauses it (maintenance)"
+    rejected = FilterChain([rule("REJECT", uuid="u2")], []).opinion(job(11))
+    assert rejected.why == "job filter u2 rejects this job"
 
 
 def test_rate_limit_counts_running_jobs() -> None:
-    judge = make_judge([rule(["RATE_LIMIT", 2], DELAYS)], [job(1), job(2, "OP_OTHER")])
-    assert judge is not None
-    assert [judge(job(number)) for number in (11, 12)] == ["start", "wait"]
-    assert judge(job(13, "OP_OTHER")) == "start"
-
-
-def test_no_rules_cost_nothing() -> None:
-    assert make_judge([], []) is None
+    chain = FilterChain([rule(["RATE_LIMIT", 2], DELAYS)], [job(1), job(2, "OP_OTHER")])
+    assert chain.opinion(job(11)).action == "start"
+    chain.started(job(11))
+    assert chain.opinion(job(12)).action == "wait"
+    assert chain.opinion(job(13, "OP_OTHER")).action == "start"
 
 
 @pytest.mark.parametrize(
