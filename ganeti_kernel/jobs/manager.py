@@ -73,7 +73,7 @@ class JobManager:
             self._reinstate(job)
             if self._lives.alive(job.id):
                 self.running.add(Running(job.id, job.process_id or 0, known=True))
-            elif job.status != QUEUED:
+            elif self._is_lost(job):
                 how = "while no master daemon ran"
                 self.running.add(Running(job.id, known=True, how=how))
                 self.running.check(job.id)
@@ -89,6 +89,10 @@ class JobManager:
     async def stop(self) -> None:
         """Stop scheduling and watching; job processes are left alone."""
         await self._tasks.stop()
+
+    def _is_lost(self, job: Job) -> bool:
+        """Whether a job without a process was begun; its status between two opcodes is queued."""
+        return not job.queued
 
     def _reinstate(self, job: Job) -> None:
         try:

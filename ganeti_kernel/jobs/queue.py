@@ -187,7 +187,7 @@ class JobQueue:
             if value.get("osparams_secret"):
                 secrets[index] = value["osparams_secret"]
                 value["osparams_secret"] = None
-            value["depends"] = _absolute_dependencies(op, before)
+            value["depends"] = _absolute_dependencies(op, before, job_id)
             value["reason"] = [
                 *(value["reason"] or ()),
                 [
@@ -315,9 +315,12 @@ def _bounded(message: Any) -> Any:
 
 
 def _absolute_dependencies(
-    op: Opcode, before: Sequence[tuple[bool, int | str]]
+    op: Opcode, before: Sequence[tuple[bool, int | str]], own: int
 ) -> list[list[Any]] | None:
-    """Negative ids count back through the jobs of the same submission."""
+    """Negative ids count back through the jobs of the same submission.
+
+    A job can wait only for older ones than itself, `own`: so none waits in a circle.
+    """
     if op.depends is None:
         return None
     out: list[list[Any]] = []
@@ -331,6 +334,8 @@ def _absolute_dependencies(
                 raise JobQueueError(f"the job that dependency {job_id} means was not taken")
         elif job_id == 0:
             raise JobQueueError("0 is no job id")
+        elif job_id >= own:
+            raise JobQueueError(f"job {job_id}, on which job {own} would depend, is no older one")
         out.append([target, list(statuses)])
     return out
 

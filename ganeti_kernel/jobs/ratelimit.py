@@ -41,4 +41,4 @@ class RateLimits:
         return START
 
     def started(self, job: Job) -> None:
-        self._taken.update(buckets(job))
+        self._taken.update(buckets(job).keys())

@@ -7,6 +7,7 @@ may live to say so. What counts is the job's livelock, looked at on a sign and e
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,9 @@ from ganeti_kernel.jobs.tasks import Tasks
 
 WATCH_SECONDS: Final = 1.0
 """How often it is looked whether the jobs' processes live, besides when a sign of death comes."""
+
+SWEEP_ROUNDS: Final = 10
+"""Looks between two sweeps of what is left of processes that ended when nobody was told."""
 
 DEATH_CHECKS: Final = 40
 """Times 25 ms to look whether a process is gone after its connection closed."""
@@ -93,10 +97,12 @@ class RunningJobs:
     # -- looking -------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        while True:
+        for number in itertools.count(1):
             await asyncio.sleep(WATCH_SECONDS)
             for entry in list(self.table.values()):
                 await self._look(entry)
+            if number % SWEEP_ROUNDS == 0:
+                self._lives.forget_all_but(self.table.keys())
 
     async def _check_death(self, job_id: int) -> None:
         for _ in range(DEATH_CHECKS):
