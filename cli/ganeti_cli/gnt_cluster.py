@@ -38,11 +38,17 @@ PROGRAM = Program(
             "ganeti_cli.cluster_address:redist_conf", "Send the configuration to all nodes again."
         ),
         "rename": Entry("ganeti_cli.cluster_address:rename", "Rename the cluster."),
+        "repair-disk-sizes": Entry(
+            "ganeti_cli.cluster_disks:repair_disk_sizes", "Record the real sizes of disks."
+        ),
         "show-ispecs-cmd": Entry(
             "ganeti_cli.cluster_ispecs:show_ispecs", "Show the options of the instance policy."
         ),
         "watcher": Entry("ganeti_cli.cluster_state:watcher", "Pause the watcher, or continue it."),
         "verify": Entry("ganeti_cli.cluster:verify", "Look for anything that is wrong."),
+        "verify-disks": Entry(
+            "ganeti_cli.cluster_disks:verify_disks", "Find broken disks and activate them again."
+        ),
         "version": Entry("ganeti_cli.cluster:version", "Show versions of software and formats."),
     },
     {"show": "info"},
