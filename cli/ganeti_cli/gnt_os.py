@@ -12,6 +12,7 @@ PROGRAM = Program(
         "diagnose": Entry("ganeti_cli.os_definitions:diagnose", "Say what is wrong with which OS."),
         "info": Entry("ganeti_cli.os_definitions:info", "Show OS definitions."),
         "list": Entry("ganeti_cli.os_definitions:list_os", "List OSes that can be installed."),
+        "modify": Entry("ganeti_cli.os_modify:modify", "Change an OS's parameters and lists."),
     },
     {"show": "info"},
     "Manage guest OS definitions.",

@@ -124,6 +124,23 @@ def test_a_network_is_renamed_and_gets_ipv6(cluster: DevCluster, network: str) -
     cluster.must("gnt-network", "rename", "lan", network)
 
 
+def test_an_os_gets_parameters_and_is_hidden(cluster: DevCluster) -> None:
+    change = ("gnt-os", "modify", "-H", "fake:migration_mode=non-live", "-O", "a=b,c=d")
+    cluster.must(*change, "--hidden", "yes", "--blacklisted", "yes", "probe")
+    info = cluster.must("gnt-cluster", "info")
+    assert "  probe: \n    fake: \n      migration_mode: non-live\n" in info
+    assert "  probe: \n    a: b\n    c: d\n" in info
+    assert "Hidden OSes: probe\nBlacklisted OSes: probe\n" in info
+    back = ("gnt-os", "modify", "-H", "fake:migration_mode=default", "-O", "-a,-c")
+    cluster.must(*back, "--hidden", "no", "--blacklisted", "no", "probe")
+    info = cluster.must("gnt-cluster", "info")
+    assert "probe" not in info
+    ran = cluster.on(1, "gnt-os", "modify", "-H", "fake:colour=red", "probe")
+    assert (ran.code, "'colour'" in ran.err) == (1, True)
+    ran = cluster.on(1, "gnt-os", "modify", "probe")
+    assert (ran.code, "At least one of OS parameters" in ran.err) == (1, True)
+
+
 def test_a_removed_candidate_is_replaced_and_runs_its_last_hook(cluster: DevCluster) -> None:
     cluster.must("gnt-node", "modify", "-C", "no", "node3")
     script = cluster.nodes[1].hooks_dir / "node-remove-post.d" / "note"
