@@ -111,6 +111,16 @@ class Paths:
         return self.conf_dir / "hooks"
 
     @property
+    def restricted_dir(self) -> Path:
+        """Commands that the master may run here."""
+        return self.conf_dir / "restricted-commands"
+
+    @property
+    def restricted_switch(self) -> Path:
+        """Without this file no restricted command is run."""
+        return self.conf_dir / "enable-restricted-commands"
+
+    @property
     def hosts_file(self) -> Path:
         """Names of a cluster that lives under a root directory of its own."""
         return self.conf_dir / "hosts"

@@ -22,6 +22,12 @@ PROGRAM = Program(
         "repair-storage": Entry("ganeti_cli.node_storage:repair_storage", "Repair a storage unit."),
         "volumes": Entry("ganeti_cli.node_storage:volumes", "List the volumes on nodes."),
         "modify": Entry("ganeti_cli.node_modify:modify", "Change a node's role or parameters."),
+        "health": Entry("ganeti_cli.node_power:health", "Ask how nodes' hardware is."),
+        "power": Entry("ganeti_cli.node_power:power", "Switch nodes on and off."),
+        "powercycle": Entry("ganeti_cli.node_power:powercycle", "Reset a node hard."),
+        "restricted-command": Entry(
+            "ganeti_cli.node_restricted:restricted_command", "Run an allowed command on nodes."
+        ),
         "remove": Entry("ganeti_cli.node:remove", "Remove a node from the cluster."),
     },
     {"show": "info"},

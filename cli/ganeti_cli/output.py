@@ -18,7 +18,7 @@ _SHORT: Final = {
     STATUS_UNAVAILABLE: "-",
     STATUS_OFFLINE: "*",
 }
-_VERBOSE: Final = {
+STATUS_WORDS: Final = {
     STATUS_UNKNOWN: "(unknown)",
     STATUS_NO_DATA: "(nodata)",
     STATUS_UNAVAILABLE: "(unavail)",
@@ -121,7 +121,7 @@ def query_table(
     verbose: bool = False,
 ) -> tuple[list[str], list[str]]:
     """Lay out the answer of a LUXI query; returns (lines, names of unknown fields)."""
-    marks = _VERBOSE if verbose else _SHORT
+    marks = STATUS_WORDS if verbose else _SHORT
     fields = result["fields"]
     unit = units or ("h" if separator is None else "m")
     kinds = [field["kind"] for field in fields]

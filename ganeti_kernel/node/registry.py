@@ -24,6 +24,8 @@ MODULES: Final = (
     "master_ip",
     "migration",
     "network",
+    "power",
+    "restricted",
     "storage",
     "verify",
 )

@@ -59,6 +59,9 @@ CALLS: Final[dict[str, Call]] = {
     "plugins_list": Call(QUICK, list[PluginRow]),
     "test_delay": Call(HOUR, None),
     "node_leave": Call(NORMAL, None, changes=True),
+    "restricted_command": Call(HOUR, str, changes=True),
+    "oob_run": Call(SLOW, str, changes=True),
+    "powercycle": Call(SLOW, str, changes=True),
     # guests
     "instances_list": Call(QUICK, dict[str, list[InstanceState]]),
     "instance_state": Call(QUICK, InstanceState | None),

@@ -194,9 +194,9 @@ class Hypervisor(Plugin):
         raise NotImplementedError
 
     @hookspec
-    def powercycle_node(self, hvparams: Mapping[str, Any]) -> None:
-        """Reset this machine hard, at once, without shutting anything down.
+    def powercycle_node(self, hvparams: Mapping[str, Any], delay: float) -> None:
+        """Have this machine reset itself hard, shutting nothing down (feature "powercycle").
 
-        Does not return when it succeeds (feature "powercycle").
+        Returns at once; the reset comes `delay` seconds later, so that the answer can be sent.
         """
         raise NotImplementedError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +88,107 @@ def test_drbd_minors_are_asked_of_confd(cluster: DevCluster) -> None:
 def test_refused(cluster: DevCluster, command: str, text: str) -> None:
     ran = cluster.on(1, "gnt-node", *command.split())
     assert (ran.code, ran.out, text in ran.err) == (1, "", True), ran.err
+
+
+@pytest.fixture(scope="module")
+def helper(cluster: DevCluster) -> Iterator[Path]:
+    """An out-of-band helper for the second and third node; `LOG` has what it was told."""
+    script = cluster.root / "oob"
+    script.write_text(
+        f"""#!/bin/sh
+case "$1" in
+power-status) echo '{{"powered": true}}';;
+health) echo '[["fan", "OK"], ["psu", "WARNING"]]';;
+*) echo "$1 $2" >> {script}.log;;
+esac
+"""
+    )
+    script.chmod(0o755)
+    for node in ("node2", "node3"):
+        cluster.must("gnt-node", "modify", "--node-parameters", f"oob_program={script}", node)
+    yield script
+    for node in ("node2", "node3"):
+        cluster.must("gnt-node", "modify", "--node-parameters", "oob_program=default", node)
+
+
+def test_power_of_nodes(cluster: DevCluster, helper: Path) -> None:
+    ran = cluster.on(1, "gnt-node", "power", "--separator=|", "--no-headers", "status")
+    assert (ran.code, ran.out.splitlines()) == (
+        1,
+        ["node1.example.com|(unavail)", "node2.example.com|powered", "node3.example.com|powered"],
+    )
+    cluster.must("gnt-node", "power", "-f", "--auto-promote", "off", "node3")
+    fields = ("gnt-node", "list", "--no-headers", "--separator=|", "-o", "role,powered", "node3")
+    assert cluster.must(*fields) == "O|N\n"
+    out = cluster.must("gnt-node", "power", "status", "node3")
+    assert "Recorded power state (False) of node 'node3.example.com' does not match" in out
+    cluster.must("gnt-node", "power", "--power-delay", "0", "on", "node3", "node2")
+    assert cluster.must(*fields) == "O|Y\n"
+    cluster.must("gnt-node", "power", "-f", "cycle", "node2")
+    cluster.must("gnt-node", "modify", "-O", "no", "node3")
+    assert helper.with_name("oob.log").read_text().split("\n") == [
+        "power-off node3.example.com",
+        "power-on node3.example.com",
+        "power-on node2.example.com",
+        "power-cycle node2.example.com",
+        "",
+    ]
+
+
+def test_health_of_nodes(cluster: DevCluster, helper: Path) -> None:
+    out = cluster.must("gnt-node", "health", "--no-headers", "node2")
+    first, *rows = out.splitlines()
+    assert "Item 'psu' on node 'node2.example.com' has status 'WARNING'" in first
+    assert [row.split() for row in rows] == [["node2.example.com", "fan=OK"], ["psu=WARNING"]]
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "code"),
+    [
+        ("power explode node2", "power subcommand explode not supported", 1),
+        ("power -f off", "at least one node", 1),
+        ("power off node2", "--force answers yes", 1),
+        ("power -f cycle node1", "not allowed for power-cycle", 1),
+        ("power status nosuch", "Node 'nosuch' not known", 1),
+        ("powercycle node2", "--yes answers yes", 2),
+        ("powercycle --yes node1", "the master and the force parameter was not set", 1),
+        ("powercycle --yes nosuch", "Node 'nosuch' not known", 1),
+        ("restricted-command look", "Node group or node names must be given", 1),
+        ("restricted-command look nosuch", "nosuch", 1),
+        ("restricted-command look -g nosuch", "No online nodes", 1),
+    ],
+)
+def test_power_refused(cluster: DevCluster, command: str, text: str, code: int) -> None:
+    ran = cluster.on(1, "gnt-node", *command.split())
+    assert (ran.code, ran.out, text in ran.err) == (code, "", True), ran.err
+
+
+def test_a_node_is_reset_through_its_hypervisor(cluster: DevCluster) -> None:
+    ran = cluster.on(1, "gnt-node", "powercycle", "--yes", "node2")
+    assert (ran.code, ran.err) == (0, "Reboot scheduled in 5 seconds\n")
+    assert (cluster.nodes[1].run_dir / "fake-hypervisor" / ".powercycle").read_text() == "5\n"
+
+
+def test_restricted_commands(cluster: DevCluster) -> None:
+    for paths, allowed in zip(cluster.nodes, (True, True, False), strict=True):
+        paths.restricted_dir.mkdir(mode=0o755)
+        script = paths.restricted_dir / "look"
+        script.write_text("#!/bin/sh\necho one\necho two\n")
+        script.chmod(0o755)
+        if allowed:
+            paths.restricted_switch.touch(mode=0o644)
+    command = ("gnt-node", "restricted-command")
+    rule = "-" * 48
+    assert cluster.must(*command, "--sync", "-M", "look", "node1", "node2") == (
+        f"{rule}\nnode1.example.com: one\nnode1.example.com: two\n"
+        f"{rule}\nnode2.example.com: one\nnode2.example.com: two\n"
+    )
+    ran = cluster.on(1, *command, "-g", "default", "look")
+    assert ran.code == 1
+    assert ran.out.count("\none\ntwo\n") == 2
+    assert "Command 'look' on node 'node3.example.com' failed: Executing command 'look' failed" in (
+        ran.out
+    )
 
 
 def test_nothing_to_change_is_said(cluster: DevCluster) -> None:

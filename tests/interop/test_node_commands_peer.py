@@ -30,7 +30,26 @@ def cluster() -> Iterator[DevCluster]:
         (made.root / "peer" / "node1.example.com").symlink_to(made.root / "node1")
         disk = ("-t", "file", "-s", "1G", "--no-nics", "--ignore-ipolicy", "--no-install")
         made.must("gnt-instance", "add", *disk, "-n", "node2", "-o", "busybox", "i1.example.com")
+        allow(made)
         yield made
+
+
+def allow(cluster: DevCluster) -> None:
+    """Install a restricted command on both nodes, and an out-of-band helper for the second."""
+    for paths in cluster.nodes:
+        paths.restricted_dir.mkdir(mode=0o755)
+        paths.restricted_switch.touch(mode=0o644)
+        for name, body in {"look": "echo one; echo two", "bad": "echo no; exit 3"}.items():
+            script = paths.restricted_dir / name
+            script.write_text(f"#!/bin/sh\n{body}\n")
+            script.chmod(0o755)
+    helper = cluster.root / "oob"
+    status, health = '{"powered": true}', '[["fan", "OK"], ["psu", "UNKNOWN"]]'
+    helper.write_text(
+        f"#!/bin/sh\ncase $1 in\npower-status) echo '{status}';;\nhealth) echo '{health}';;\nesac\n"
+    )
+    helper.chmod(0o755)
+    cluster.must("gnt-node", "modify", "--node-parameters", f"oob_program={helper}", "node2")
 
 
 def peer(cluster: DevCluster, program: str, *args: str) -> Ran:
@@ -62,6 +81,21 @@ SAME = [
     "gnt-node modify-storage node1 file /srv/ganeti/file-storage",
     "gnt-node modify-storage --allocatable no node1 lvm-pv /dev/sda",
     "gnt-node repair-storage node1 lvm-vg xenvg",
+    "gnt-node restricted-command look node1 node2",
+    "gnt-node restricted-command -M -g default look",
+    "gnt-node restricted-command bad node2",
+    "gnt-node restricted-command look",
+    "gnt-node power status",
+    "gnt-node power --no-headers --separator=| status node2",
+    "gnt-node power on node2",
+    "gnt-node power -f cycle node2",
+    "gnt-node power -f cycle node1",
+    "gnt-node power -f off node1",
+    "gnt-node health",
+    "gnt-node health --no-headers --separator=: node2",
+    "gnt-node powercycle --yes node2",
+    "gnt-node powercycle --yes node1",
+    "gnt-node powercycle --yes -f node1",
     "gnt-group show-ispecs-cmd",
     "gnt-group show-ispecs-cmd --include-defaults default",
     "gnt-group modify --ipolicy-vcpu-ratio 3 -D ext:access=userspace default",

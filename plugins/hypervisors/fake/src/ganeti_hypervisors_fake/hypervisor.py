@@ -34,14 +34,14 @@ DESCRIPTION = Description(
             help="how instances migrate unless the command says otherwise",
         ),
     ),
-    features=frozenset({"migrate", "balloon"}),
+    features=frozenset({"migrate", "balloon", "powercycle"}),
 )
 
 
 class FakeHypervisor(Hypervisor):
     """Everything succeeds; only the files say what runs."""
 
-    API_VERSION = 1
+    API_VERSION = 2
 
     def __init__(self, context: PluginContext) -> None:
         super().__init__(context)
@@ -134,6 +134,11 @@ class FakeHypervisor(Hypervisor):
             self.start_instance(guest, False)
         else:
             self._states.remove(guest.name)
+
+    @hookimpl
+    def powercycle_node(self, hvparams: Mapping[str, Any], delay: float) -> None:
+        """Only writes down that it was asked."""
+        self._states.note_powercycle(delay)
 
     def _running(self, guest: Guest) -> InstanceState:
         state = self._states.read(guest.name)

@@ -72,6 +72,14 @@ class StateDir:
     def remove(self, name: str) -> None:
         _unlink(self.path / safe_name(name))
 
+    def note_powercycle(self, delay: float) -> None:
+        """Leave a note that the node should have been reset; nothing is."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            (self.path / ".powercycle").write_text(f"{delay:g}\n")
+        except OSError as error:
+            raise HypervisorError(f"cannot write to {self.path}: {error.strerror}") from error
+
     # -- migration: a mark says that the guest was sent to another node ------------------------
 
     def mark_sent(self, name: str) -> None:

@@ -20,6 +20,7 @@ from ganeti_hypervisors_kvm import (
     processes,
     program,
     qmp,
+    reset,
     taps,
 )
 from ganeti_hypervisors_kvm.parameters import PARAMETERS
@@ -48,14 +49,14 @@ DESCRIPTION = Description(
     version=__version__,
     summary="Guests under QEMU, with KVM where it works",
     parameters=PARAMETERS,
-    features=frozenset({"balloon"}),
+    features=frozenset({"balloon", "powercycle"}),
 )
 
 
 class KvmHypervisor(Hypervisor):
     """Each guest is a QEMU in the background; what runs is told by pid files and /proc."""
 
-    API_VERSION = 1
+    API_VERSION = 2
 
     def __init__(self, context: PluginContext) -> None:
         super().__init__(context)
@@ -327,6 +328,10 @@ class KvmHypervisor(Hypervisor):
             if taps.usable():
                 taps.delete(tap)
         self._files.forget(name)
+
+    @hookimpl
+    def powercycle_node(self, hvparams: Mapping[str, Any], delay: float) -> None:
+        reset.schedule(self.context.paths.root, delay)
 
     # -- small -----------------------------------------------------------------------------------
 
