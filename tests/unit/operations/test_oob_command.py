@@ -26,7 +26,7 @@ VIEW = ConfigView(
 
 def make(command: str, *names: str, **fields: Any) -> OobCommand:
     op = OpOobCommand(command=command, node_names=list(names), **fields)  # type: ignore[arg-type]
-    made = OobCommand(op, SimpleNamespace(view=VIEW))  # type: ignore[arg-type]
+    made = OobCommand(op, SimpleNamespace(view=VIEW))
     made.check()
     return made
 
