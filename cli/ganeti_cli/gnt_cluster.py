@@ -26,6 +26,7 @@ PROGRAM = Program(
         ),
         "destroy": Entry("ganeti_cli.cluster_life:destroy", "End an empty cluster."),
         "doctor": Entry("ganeti_cli.cluster_doctor:doctor", "See what is wrong with this node."),
+        "epo": Entry("ganeti_cli.cluster_epo:epo", "Switch nodes off in an emergency, and on."),
         "export-config": Entry("ganeti_cli.cluster_config:export_config", "Write config.data."),
         "getmaster": Entry("ganeti_cli.cluster:getmaster", "Show the master node."),
         "import-config": Entry("ganeti_cli.cluster_config:import_config", "Take a config.data."),
