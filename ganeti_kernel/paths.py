@@ -102,6 +102,11 @@ class Paths:
         return self.data_dir / f"ssconf_{key}"
 
     @property
+    def watcher_pause(self) -> Path:
+        """Until when the watcher pauses: seconds since the epoch."""
+        return self.data_dir / "watcher.pause"
+
+    @property
     def plugins_config(self) -> Path:
         """Which plugins an administrator switched off."""
         return self.conf_dir / "plugins.toml"

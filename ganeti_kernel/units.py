@@ -1,4 +1,4 @@
-"""Sizes as people write them."""
+"""Sizes and times as people write them."""
 
 from __future__ import annotations
 
@@ -34,3 +34,16 @@ def parse_size(text: str | int) -> int:
         raise UnitParseError(f"the size {str(text)!r} is larger than any storage")
     size = int(exact) + (exact != int(exact))
     return size + (-size % 4)
+
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse_duration(text: str) -> int:
+    """Read a time in seconds: `90`, `5m`, `6h`, `2d`, `1w`. Raises UnitParseError."""
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in _SECONDS else (text, "s")
+    if not (number.isascii() and number.isdigit() and len(number) <= 9):
+        raise UnitParseError(
+            f"{text!r} is not a time: write seconds, or a number with s, m, h, d or w"
+        )
+    return int(number) * _SECONDS[unit]

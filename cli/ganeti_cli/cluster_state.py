@@ -11,17 +11,7 @@ from ganeti_cli import master, values
 from ganeti_cli.app import Misuse
 from ganeti_cli.options import options
 from ganeti_cli.output import format_time
-
-_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-def parse_duration(text: str) -> int:
-    """Parse seconds, or a number with s, m, h, d or w; raises ValueError that quotes it."""
-    number, unit = (text[:-1], text[-1:]) if text[-1:] in _SECONDS else (text, "s")
-    if not (number.isascii() and number.isdigit() and len(number) <= 9):
-        raise ValueError(f"{text!r} is no duration; write for example 30m, 4h or 2d")
-    return int(number) * _SECONDS[unit]
-
+from ganeti_kernel.units import parse_duration
 
 _DURATION: Final = values.Parsed("DURATION", parse_duration)
 

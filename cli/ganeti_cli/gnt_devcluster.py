@@ -12,6 +12,7 @@ PROGRAM = Program(
         "down": Entry("ganeti_cli.devcluster.commands:down", "Stop and remove the cluster."),
         "exec": Entry("ganeti_cli.devcluster.commands:exec_", "Run a command as on a node."),
         "status": Entry("ganeti_cli.devcluster.commands:status", "Show what runs."),
+        "watch": Entry("ganeti_cli.devcluster.commands:watch", "Run the watcher once."),
         "up": Entry("ganeti_cli.devcluster.commands:up", "Make and start a cluster."),
     },
     {},

@@ -11,6 +11,7 @@ from ganeti_cli import listing, master, output
 from ganeti_cli.app import Misuse
 from ganeti_cli.options import OPTIONS, options
 from ganeti_kernel import errors
+from ganeti_kernel.units import parse_duration
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -182,19 +183,11 @@ def archive(ids: tuple[str, ...], **_given: Any) -> int:
 @options()
 def autoarchive(age: str, **_given: Any) -> int:
     """Archive every job that ended longer than AGE ago (seconds, or with s, m, h, d, w)."""
-    seconds = -1 if age == "all" else parse_age(age)
+    try:
+        seconds = -1 if age == "all" else parse_duration(age)
+    except errors.UnitParseError as error:
+        raise Misuse(str(error)) from None
     with master.connect() as client:
         archived, left = client.call("AutoArchiveJobs", [seconds, 60])
     click.echo(f"Archived {archived} jobs, {left} unchecked left")
     return 0
-
-
-_AGE_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-
-
-def parse_age(text: str) -> int:
-    """Read `90`, `5m`, `6h`, `2d`; raises Misuse."""
-    number, unit = (text[:-1], text[-1:]) if text[-1:] in _AGE_UNITS else (text, "s")
-    if not number.isdigit():
-        raise Misuse(f"{text!r} is not an age: write seconds, or a number with s, m, h, d or w")
-    return int(number) * _AGE_UNITS[unit]

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from ganeti_kernel.config.history import DEFAULT_KEPT, HISTORY_PREFIX, MOST_KEPT, stale_keys
@@ -16,6 +17,7 @@ from ganeti_kernel.config.reservations import Reservations
 from ganeti_kernel.config.writer import ConfigWriter
 from ganeti_kernel.daemons.common import Daemon, parse_options, run_daemon
 from ganeti_kernel.daemons.distribute import Distributor
+from ganeti_kernel.daemons.pause import tell_pause
 from ganeti_kernel.daemons.queries import EngineQueries
 from ganeti_kernel.errors import ConfigurationError
 from ganeti_kernel.jobs.commit import Committer
@@ -122,6 +124,7 @@ async def _run(daemon: Daemon) -> None:
         server.everywhere = distributor.everywhere
         queries = EngineQueries(registry, config, manager, nodes)
         methods = Methods(committer, config, manager, queries)
+        methods.tell_pause = partial(tell_pause, paths, lambda: config.view, nodes)
         await methods.load()
         luxi = LuxiServer(method_table(methods.table()))
 

@@ -63,6 +63,7 @@ class Methods:
         self._manager = manager
         self._queue = manager.queue
         self._queries = queries
+        self.tell_pause: Callable[[float | None], Awaitable[None]] = _tell_nobody
 
     async def load(self) -> None:
         entry = await self._committer.read(lambda store: store.get(PAUSE_KEY))
@@ -168,6 +169,7 @@ class Methods:
             change = Put(PAUSE_KEY, msgspec.json.encode(until))
         await self._committer.commit([change])
         self._queries.facts["watcher_pause"] = until
+        await self.tell_pause(until)
         return until
 
     async def query_jobs(self, ids: list[JobId] | None, fields: list[str]) -> list[Any]:
@@ -270,6 +272,10 @@ class Methods:
             raise OpPrereqError(f"there is no job filter {uuid}", "unknown_entity")
         await self._config.change([Change("filters", uuid, old.serial_no, None)])
         self._manager.starter.kick()
+
+
+async def _tell_nobody(_until: float | None) -> None:
+    """Where there are no nodes to tell of the watcher's pause."""
 
 
 def _decode_ops(ops: Sequence[dict[str, Any]]) -> list[Opcode] | GenericError:

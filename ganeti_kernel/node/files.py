@@ -71,6 +71,24 @@ def config_write(context: NodeContext, content: str | dict[str, Any]) -> None:
     _write(context.paths.config_file, data, CONFIG_MODE)
 
 
+@node_call("watcher_pause", subject=lambda _args: "watcher")
+def watcher_pause(context: NodeContext, until: float | None = None) -> None:
+    """Have this node's watcher pause until then, seconds since the epoch; None: go on."""
+    write_pause(context.paths, until)
+
+
+def write_pause(paths: Paths, until: float | None) -> None:
+    """Write the watcher's pause, or end it; raises GenericError."""
+    path = paths.watcher_pause
+    if until is not None:
+        _write(path, f"{until:.0f}\n".encode(), SHARED)
+        return
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise GenericError(f"cannot remove {path}: {error.strerror}") from None
+
+
 @node_call("node_leave", subject=lambda _args: "node")
 def node_leave(context: NodeContext) -> None:
     """Remove everything that ties this node to its cluster and have the daemon stop.

@@ -114,6 +114,7 @@ CALLS: Final[dict[str, Call]] = {
     # files and hooks
     "upload_file": Call(SLOW, None, changes=True),
     "ssconf_write": Call(SLOW, None, changes=True),
+    "watcher_pause": Call(QUICK, None, changes=True),
     "config_write": Call(SLOW, None, changes=True),
     "hooks_run": Call(SLOW, list[HookResult], changes=True),
 }

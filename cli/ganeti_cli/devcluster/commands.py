@@ -26,6 +26,7 @@ from ganeti_cli.devcluster.layout import (
     init_command,
     remote_shell,
 )
+from ganeti_kernel.constants import EXIT_NOT_MASTER, EXIT_SUCCESS
 from ganeti_kernel.daemons import control
 from ganeti_kernel.errors import CommandError
 
@@ -208,6 +209,27 @@ def status(root: Path) -> int:
         gone = f"; NOT running: {', '.join(missing)}" if missing else ""
         click.echo(f"{name} {layout.address(name)}: {text}{gone}")
     return 0 if complete else 1
+
+
+@click.command()
+@_ROOT
+def watch(root: Path) -> int:
+    """Run the watcher once on every node, as cron does on a real cluster; the master's last."""
+    layout = read_layout(root.absolute())
+    good = True
+    for name in reversed(layout.names):
+        done = subprocess.run(
+            [*enter(layout, name), "ganeti-watcher"],
+            env=environment(layout, name, BIN_DIR, dict(os.environ)),
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        expected = (EXIT_SUCCESS, EXIT_NOT_MASTER)
+        good = good and done.returncode in expected
+        log = layout.paths(name).log_dir / "watcher.log"
+        text = "all is well" if done.returncode in expected else f"something failed, see {log}"
+        click.echo(f"{name}: {text}")
+    return 0 if good else 1
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True})
