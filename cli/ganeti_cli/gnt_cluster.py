@@ -47,6 +47,7 @@ PROGRAM = Program(
         ),
         "watcher": Entry("ganeti_cli.cluster_state:watcher", "Pause the watcher, or continue it."),
         "verify": Entry("ganeti_cli.cluster:verify", "Look for anything that is wrong."),
+        "upgrade": Entry("ganeti_cli.cluster_upgrade:upgrade", "Go over to new software."),
         "verify-disks": Entry(
             "ganeti_cli.cluster_disks:verify_disks", "Find broken disks and activate them again."
         ),

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from ganeti_kernel.config.changes import Change, new_uuid
+from ganeti_kernel.config.keys import META_WATCHER_PAUSE
 from ganeti_kernel.errors import GenericError, JobLost, OpCodeUnknown, OpPrereqError, ParameterError
 from ganeti_kernel.jobs.commit import Committer
 from ganeti_kernel.jobs.configuration import SharedConfig
@@ -30,8 +31,6 @@ MAX_WAIT: Final = 89.0
 """Longest that WaitForJobChange waits (upstream 3.0)."""
 
 NO_CHANGE: Final = "nochange"
-
-PAUSE_KEY: Final = "meta/watcher_pause"
 
 
 class Queries(Protocol):
@@ -66,7 +65,7 @@ class Methods:
         self.tell_pause: Callable[[float | None], Awaitable[None]] = _tell_nobody
 
     async def load(self) -> None:
-        entry = await self._committer.read(lambda store: store.get(PAUSE_KEY))
+        entry = await self._committer.read(lambda store: store.get(META_WATCHER_PAUSE))
         pause = msgspec.json.decode(entry.value, type=float) if entry else None
         self._queries.facts["watcher_pause"] = pause
 
@@ -162,11 +161,11 @@ class Methods:
         return True
 
     async def set_watcher_pause(self, until: float | None) -> float | None:
-        change: StoreChange = Delete(PAUSE_KEY)
+        change: StoreChange = Delete(META_WATCHER_PAUSE)
         if until is not None:
             if until < time.time():
                 raise OpPrereqError("the end of the pause is in the past", "wrong_input")
-            change = Put(PAUSE_KEY, msgspec.json.encode(until))
+            change = Put(META_WATCHER_PAUSE, msgspec.json.encode(until))
         await self._committer.commit([change])
         self._queries.facts["watcher_pause"] = until
         await self.tell_pause(until)
