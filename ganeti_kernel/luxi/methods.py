@@ -137,10 +137,12 @@ class Methods:
             entries = (entry for log in row.logs.values() for entry in log)
             new = (entry for entry in entries if entry.serial > (log_serial or 0))
             logs = sorted(new, key=lambda entry: entry.serial)
-            if values != previous or logs:
+            # A job that has ended is told at once, also when nothing is new: upstream's clients
+            # ask again after its last log entry and would wait for ever.
+            if values != previous or logs or row.job.final:
                 return [values, logs]
             left = deadline - time.monotonic()
-            if left <= 0 or row.archived:
+            if left <= 0:
                 return NO_CHANGE
             await self._queue.wait_change(number, left)
 

@@ -55,6 +55,15 @@ def test_life_of_a_job(plain_master: Master) -> None:
     assert "Job 1 not found in queue" in run(plain_master, "gnt-job", "cancel", "1")[1]
 
 
+def test_a_job_that_has_ended_is_watched_to_its_end(plain_master: Master) -> None:
+    """The log comes together with the last status; upstream asks once more after that."""
+    dummy = {"OP_ID": "OP_TEST_DUMMY", "result": 1, "messages": ["one"], "fail": False}
+    job = plain_master.submit(dummy | {"submit_jobs": None})
+    assert plain_master.wait(job)[0] == "success"
+    code, text = run(plain_master, "gnt-job", "watch", str(job))
+    assert (code, "one" in text) == (0, True), text
+
+
 def test_failure_reaches_the_user(plain_master: Master) -> None:
     code, text = run(plain_master, "gnt-debug", "delay", "-n", "nowhere.example.com", "0.01")
     assert code == 1
