@@ -98,6 +98,10 @@ class RemoteError(GenericError):
     """A node call failed on the way or on the node."""
 
 
+class MasterReplaced(RemoteError):
+    """A node obeys a newer master than the caller."""
+
+
 class BlockDeviceError(GenericError):
     """A disk cannot be created, activated or removed."""
 

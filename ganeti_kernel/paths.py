@@ -81,6 +81,20 @@ class Paths:
         return self.data_dir / "store.sqlite"
 
     @property
+    def replica_file(self) -> Path:
+        """A candidate's copy of the master's store."""
+        return self.data_dir / "replica.sqlite"
+
+    @property
+    def replicas_file(self) -> Path:
+        """Which candidates have everything that the master acknowledged."""
+        return self.data_dir / "replicas"
+
+    @property
+    def domain_secret(self) -> Path:
+        return self.data_dir / "cluster-domain-secret"
+
+    @property
     def hmac_key(self) -> Path:
         return self.data_dir / "hmac.key"
 

@@ -32,6 +32,9 @@ PROGRAM = Program(
         "import-config": Entry("ganeti_cli.cluster_config:import_config", "Take a config.data."),
         "info": Entry("ganeti_cli.cluster_info:info", "Show the cluster's settings."),
         "init": Entry("ganeti_cli.cluster_life:init", "Make a cluster of this machine."),
+        "master-failover": Entry(
+            "ganeti_cli.cluster_failover:master_failover", "Make this node the master."
+        ),
         "master-ping": Entry("ganeti_cli.cluster_state:master_ping", "See if the master answers."),
         "modify": Entry("ganeti_cli.cluster_modify:modify", "Change the cluster's settings."),
         "queue": Entry("ganeti_cli.cluster_state:queue", "Drain the job queue, or undrain it."),
@@ -53,7 +56,7 @@ PROGRAM = Program(
         ),
         "version": Entry("ganeti_cli.cluster:version", "Show versions of software and formats."),
     },
-    {"show": "info"},
+    {"masterfailover": "master-failover", "show": "info"},
     "Manage the cluster.",
 )
 

@@ -36,8 +36,8 @@ from typing import Any, Final
 
 import uvloop
 
-from ganeti_kernel.constants import EXIT_FAILURE, EXIT_SUCCESS
-from ganeti_kernel.errors import ConfigurationError, GenericError
+from ganeti_kernel.constants import EXIT_FAILURE, EXIT_NOT_MASTER, EXIT_SUCCESS
+from ganeti_kernel.errors import ConfigurationError, GenericError, MasterReplaced
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.version import SOFTWARE_VERSION
 
@@ -267,7 +267,7 @@ def _serve(
         started(str(error))
         if not options.foreground:
             print(f"{name}: {error}", file=sys.stderr)
-        return EXIT_FAILURE
+        return EXIT_NOT_MASTER if isinstance(error, MasterReplaced) else EXIT_FAILURE
     except Exception as error:  # a defect: the log has where, the user one line
         log.critical("defect: %s", traceback.format_exc())
         started(f"internal error: {type(error).__name__}: {error}")

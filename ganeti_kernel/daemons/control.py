@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -23,7 +24,9 @@ NODE_DAEMONS: Final = ("ganeti-noded", "ganeti-confd", "ganeti-mond")
 
 MASTER_DAEMONS: Final = ("ganeti-masterd",)
 
-START_TIMEOUT: Final = 60.0
+START_TIMEOUT: Final = 120.0
+"""Longer than a starting master waits for enough nodes to answer."""
+
 STOP_TIMEOUT: Final = 30.0
 
 
@@ -76,8 +79,8 @@ def _is_daemon(pid: int, name: str) -> bool:
     return name.encode() in command
 
 
-def start(paths: Paths, name: str) -> None:
-    """Start a daemon unless it runs; returns when it serves.
+def start(paths: Paths, name: str, options: Sequence[str] = ()) -> None:
+    """Start a daemon unless it runs; returns when it serves. `options` go behind the node's own.
 
     Raises CommandError with the daemon's own words.
     """
@@ -85,7 +88,7 @@ def start(paths: Paths, name: str) -> None:
         return
     try:
         done = subprocess.run(
-            [program(name), *arguments(paths, name)],
+            [program(name), *arguments(paths, name), *options],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=START_TIMEOUT,

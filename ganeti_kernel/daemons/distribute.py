@@ -1,4 +1,7 @@
-"""Carrying the configuration to the nodes: ssconf to all, `config.data` to master candidates.
+"""Carrying the configuration to the nodes: ssconf to all.
+
+Master candidates get `config.data` and the secrets that a master needs as well; both are taken away
+from a node that is no candidate any more.
 
 This node's own files are written first. Changes that come while nodes are being told are told
 together; a node that could not be reached is tried again until it was, or went offline.
@@ -18,6 +21,7 @@ from ganeti_kernel.files import write_durably
 from ganeti_kernel.jobs.configuration import SharedConfig
 from ganeti_kernel.objects import ConfigView, Node
 from ganeti_kernel.paths import Paths
+from ganeti_kernel.rpc.trust import CANDIDATE_SECRETS
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +57,8 @@ class Distributor:
         self._failed: dict[str, str] = {}
         self._asked = 0
         self._served = 0
+        self._given: dict[str, Mapping[str, str]] = {}
+        """What each node has of the candidates' secrets, as far as this process knows."""
         config.listeners.append(self._local.set)
 
     async def run(self) -> None:
@@ -131,11 +137,19 @@ class Distributor:
             and (only is None or uuid in only)
         ]
         candidates = [node for node in nodes if is_candidate(view, node.uuid)]
+        secrets = await asyncio.to_thread(_secrets, self._paths)
+        enter = [node for node in candidates if self._given.get(node.uuid) != secrets]
+        leave = [
+            node for node in nodes if node not in candidates and self._given.get(node.uuid) != {}
+        ]
         failed: dict[str, str] = {}
-        for targets, name, args in (
+        rounds: list[tuple[list[Node], str, dict[str, Any]]] = [
             (nodes, "ssconf_write", {"values": ssconf_values(view)}),
+            (enter, "candidate_enter", {"files": secrets}),
             (candidates, "config_write", {"content": text.decode()}),
-        ):
+            (leave, "candidate_leave", {}),
+        ]
+        for targets, name, args in rounds:
             if not targets:
                 continue
             results = await self._nodes.call_many(targets, name, args)
@@ -146,7 +160,18 @@ class Distributor:
                     failed[node.uuid] = reason
                     if self._failed.get(node.uuid) != reason:
                         log.warning("%s on node %s: %s", name, node.name, reason)
+                elif name in ("candidate_enter", "candidate_leave"):
+                    self._given[node.uuid] = args.get("files", {})
         return failed
+
+
+def _secrets(paths: Paths) -> dict[str, str]:
+    """The secrets of master candidates that this cluster has: file name -> content."""
+    out = {}
+    for name in CANDIDATE_SECRETS:
+        with contextlib.suppress(FileNotFoundError):
+            out[name] = (paths.data_dir / name).read_text("ascii")
+    return out
 
 
 def _write_files(paths: Paths, view: ConfigView, text: bytes) -> None:

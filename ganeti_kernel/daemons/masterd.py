@@ -9,21 +9,26 @@ import logging
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from ganeti_kernel.config.history import DEFAULT_KEPT, HISTORY_PREFIX, MOST_KEPT, stale_keys
-from ganeti_kernel.config.keys import META_EPOCH, RESERVATIONS_PREFIX
+from ganeti_kernel.config.keys import RESERVATIONS_PREFIX
+from ganeti_kernel.config.replica import read_epoch
 from ganeti_kernel.config.reservations import Reservations
 from ganeti_kernel.config.writer import ConfigWriter
+from ganeti_kernel.constants import EXIT_FAILURE
+from ganeti_kernel.daemons import voting
 from ganeti_kernel.daemons.common import Daemon, parse_options, run_daemon
 from ganeti_kernel.daemons.distribute import Distributor
 from ganeti_kernel.daemons.pause import tell_pause
 from ganeti_kernel.daemons.queries import EngineQueries
-from ganeti_kernel.errors import ConfigurationError
+from ganeti_kernel.daemons.replicate import Replicator
+from ganeti_kernel.errors import ConfigurationError, MasterReplaced
 from ganeti_kernel.jobs.commit import Committer
 from ganeti_kernel.jobs.configuration import SharedConfig
 from ganeti_kernel.jobs.livelock import Livelocks
 from ganeti_kernel.jobs.manager import JobManager
+from ganeti_kernel.jobs.orphans import end_jobs
 from ganeti_kernel.jobs.processes import JobProcesses
 from ganeti_kernel.jobs.queue import JobQueue
 from ganeti_kernel.jobs.server import JobServer
@@ -42,6 +47,11 @@ from ganeti_kernel.store.opening import open_store
 
 NAME: Final = "ganeti-masterd"
 
+UNCONFIRMED: Final = (
+    "--no-voting makes two masters of one cluster when another node is the master; say --yes-do-it "
+    "as well if you are sure that there is none"
+)
+
 log = logging.getLogger(NAME)
 
 
@@ -50,6 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse_options(
         NAME, "Take jobs and queries, and keep the cluster's configuration.", argv, add=_add_options
     )
+    if not options.extra.voting and not options.extra.yes_do_it:
+        print(f"{NAME}: {UNCONFIRMED}", file=sys.stderr)
+        return EXIT_FAILURE
     return run_daemon(NAME, options, _run)
 
 
@@ -61,6 +74,20 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="MODULE",
         default="ganeti_kernel.operations",
         help="module whose import registers all operations (default %(default)s)",
+    )
+    flag(
+        "--no-voting",
+        dest="voting",
+        action="store_false",
+        help="be the master without asking the other nodes; needs --yes-do-it",
+    )
+    flag("--yes-do-it", action="store_true", help="confirm --no-voting")
+    flag(
+        "--voting-timeout",
+        type=float,
+        default=voting.VOTE_SECONDS,
+        metavar="SECONDS",
+        help="how long to wait for enough nodes to answer (default %(default)g)",
     )
     flag(
         "--node-calls",
@@ -93,8 +120,21 @@ async def _forget_history(committer: Committer, serial: int, kept: int) -> None:
 
 
 async def _run(daemon: Daemon) -> None:
+    registry = Registry(PluginContext(paths=daemon.paths, node_name=host_name()))
+    try:
+        await _serve(daemon, registry)
+    except MasterReplaced:
+        # The new master brings the jobs to their end; here nothing of them may go on.
+        store = open_store(daemon.paths, daemon.options.extra.store, registry=registry)
+        ended = end_jobs(daemon.paths, store)
+        store.close()
+        if ended:
+            log.warning("ended the processes of jobs %s", ", ".join(map(str, ended)))
+        raise
+
+
+async def _serve(daemon: Daemon, registry: Registry) -> None:
     paths, extra = daemon.paths, daemon.options.extra
-    registry = Registry(PluginContext(paths=paths, node_name=host_name()))
     committer = Committer(open_store(paths, extra.store, registry=registry))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(committer.close)
@@ -105,8 +145,16 @@ async def _run(daemon: Daemon) -> None:
         )
         _check_master(writer)
         epoch, reservations = await committer.read(_load)
+        nodes = await stack.enter_async_context(NodeClient(paths, epoch))
+        if extra.voting:
+            await voting.check(nodes, writer.view, host_name(), epoch, extra.voting_timeout)
         await _forget_history(committer, writer.view.serial_no, kept)
         config = SharedConfig(writer, committer)
+        replicator = None
+        if extra.store is None:  # another store is replicated by itself
+            replicator = Replicator(paths, committer, config, nodes, epoch, voting=extra.voting)
+            stack.push_async_callback(replicator.stop)
+            await replicator.start()
         queue = JobQueue(committer)
         await queue.load()
         manager = JobManager(Livelocks(paths), committer, queue, config, reservations)
@@ -118,7 +166,6 @@ async def _run(daemon: Daemon) -> None:
         starter.fork = processes.fork
         starter.judges = lambda: [FilterChain(config.view.filters.values(), starter.jobs())]
 
-        nodes = await stack.enter_async_context(NodeClient(paths, epoch))
         distributor = Distributor(paths, config, nodes)
         server.settled = distributor.settled
         server.everywhere = distributor.everywhere
@@ -141,17 +188,26 @@ async def _run(daemon: Daemon) -> None:
         stack.push_async_callback(luxi.close)
         daemon.on_reload(registry.rescan)
         daemon.ready(f"serving cluster {config.view.cluster.cluster_name}")
-        await _until_stopped(daemon, spreading)
+        await _until_stopped(daemon, spreading, replicator)
 
 
-async def _until_stopped(daemon: Daemon, *tasks: asyncio.Task[None]) -> None:
-    """Wait for the end; a background task that dies takes the daemon with it, not in silence."""
+async def _until_stopped(
+    daemon: Daemon, spreading: asyncio.Task[None], replicator: Replicator | None
+) -> None:
+    """Wait for the end; a background task that dies takes the daemon with it, not in silence.
+
+    Raises MasterReplaced when another node became the master.
+    """
     stop = asyncio.create_task(daemon.stop.wait())
+    tasks: list[asyncio.Future[Any]] = [stop, spreading]
+    if replicator is not None:
+        tasks.append(replicator.replaced)
     try:
-        await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done():
-                task.result()
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if spreading.done():
+            spreading.result()
+        if replicator is not None and replicator.replaced.done():
+            raise MasterReplaced(replicator.replaced.result())
     finally:
         stop.cancel()
 
@@ -172,9 +228,8 @@ def _check_master(writer: ConfigWriter) -> None:
 
 
 def _load(store: Store) -> tuple[int, Reservations]:
-    epoch = store.get(META_EPOCH)
     keys = [entry.key for entry in store.list(RESERVATIONS_PREFIX)]
-    return int(epoch.value) if epoch else 0, Reservations.from_keys(keys)
+    return read_epoch(store), Reservations.from_keys(keys)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -35,6 +35,11 @@ class Committer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._pending: list[_Pending] = []
         self._writer: asyncio.Task[None] | None = None
+        self._confirming: set[asyncio.Task[None]] = set()
+        self.guard: Callable[[], str] = lambda: ""
+        """Says why nothing may be written now; "" when it may."""
+        self.confirm: Callable[[int], Awaitable[None]] | None = None
+        """Waits until a revision may be acknowledged; a commit returns only then."""
 
     async def commit(
         self, changes: Sequence[Change], compare: Sequence[Compare] = ()
@@ -44,6 +49,8 @@ class Committer:
         None: a comparison failed, nothing changed. Raises StoreError when it cannot be written.
         """
         check_size(changes)
+        if problem := self.guard():
+            raise StoreError(problem)
         done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._pending.append(_Pending(compare, changes, done))
         if self._writer is None or self._writer.done():
@@ -58,6 +65,7 @@ class Committer:
         """Finish what was begun and close the store."""
         if self._writer is not None:
             await self._writer
+        await asyncio.gather(*self._confirming)
         await self.read(lambda store: store.close())
         self._thread.shutdown()
 
@@ -77,8 +85,21 @@ class Committer:
                 for item in batch:
                     _settle(item.done, failure)
             else:
-                for item, answer in zip(batch, answers, strict=True):
-                    _settle(item.done, answer)
+                task = asyncio.create_task(self._acknowledge(batch, answers))
+                self._confirming.add(task)
+                task.add_done_callback(self._confirming.discard)
+
+    async def _acknowledge(self, batch: list[_Pending], answers: Sequence[int | None]) -> None:
+        revision = max((answer for answer in answers if answer is not None), default=0)
+        try:
+            if self.confirm is not None and revision:
+                await self.confirm(revision)
+        except GenericError as error:
+            for item in batch:
+                _settle(item.done, error)
+            return
+        for item, answer in zip(batch, answers, strict=True):
+            _settle(item.done, answer)
 
 
 def check_size(changes: Sequence[Change]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from ganeti_kernel.errors import (
@@ -15,6 +15,7 @@ from ganeti_kernel.errors import (
     PluginError,
     RemoteError,
 )
+from ganeti_kernel.node.copies import Replica
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.plugins.registry import Registry
 from ganeti_kernel.specs.disk_template import DiskTemplate
@@ -25,6 +26,24 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+class Services:
+    """What a node call needs of this machine's daemons; a process without any has none."""
+
+    def left(self) -> None:
+        """This node has left its cluster and should stop serving."""
+
+    def master_runs(self) -> bool:
+        """Whether a master daemon runs here."""
+        return False
+
+    def stop_master(self) -> Iterable[str]:
+        """Stop the daemons that only a master runs, end its jobs' processes; names what ended."""
+        return ()
+
+    def reload(self, name: str) -> None:
+        """Have one of this node's daemons, if it runs, read its files again."""
+
+
 class NodeContext:
     """One per node daemon; calls use it from several threads."""
 
@@ -33,13 +52,13 @@ class NodeContext:
         paths: Paths,
         name: str,
         plugins: Registry,
-        on_leave: Callable[[], None] = lambda: None,
+        services: Services | None = None,
     ) -> None:
-        """`on_leave` is called when the node has left its cluster and should stop serving."""
         self.paths = paths
         self.name = name
         self.plugins = plugins
-        self.on_leave = on_leave
+        self.services = services or Services()
+        self.replica = Replica(paths, plugins)
         self._lock = threading.Lock()
 
     def refresh(self) -> None:

@@ -95,19 +95,21 @@ def node_leave(context: NodeContext) -> None:
 
     Keys and certificates go last: until then the call can be repeated.
     """
+    context.replica.discard()
     for path in _cluster_files(context.paths):
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise GenericError(f"cannot remove {path}: {error.strerror}") from None
     log.info("this node has left its cluster")
-    context.on_leave()
+    context.services.left()
 
 
 def _cluster_files(paths: Paths) -> Iterator[Path]:
     yield from sorted(paths.data_dir.glob("ssconf_*"))
     yield paths.config_file
     yield from (paths.under(name) for name in sorted(UPLOADS) if name.startswith("/var/"))
+    yield paths.replicas_file
     yield paths.data_dir / "epoch"
     yield bootstrap_file(paths)
     yield paths.node_certificate

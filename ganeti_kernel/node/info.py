@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from ganeti_kernel.config.ssconf import read_ssconf
 from ganeti_kernel.errors import GenericError, ParameterError
 from ganeti_kernel.node.context import NodeContext, bounded
 from ganeti_kernel.node.registry import node_call
@@ -28,12 +27,6 @@ PATIENCE: Final = 20.0
 def version(_context: NodeContext) -> int:
     """Version of the node protocol (upstream's number)."""
     return PROTOCOL_VERSION
-
-
-@node_call("master_node")
-def master_node(context: NodeContext) -> str:
-    """Name of the master as this node knows it."""
-    return read_ssconf(context.paths, "master_node").strip()
 
 
 @node_call("test_delay")

@@ -32,6 +32,7 @@ from ganeti_kernel.plugins.parameters import validate
 from ganeti_kernel.rpc.certificates import create_authority, fingerprint, issue_certificate
 from ganeti_kernel.rpc.resolve import resolve
 from ganeti_kernel.specs import PluginContext
+from ganeti_kernel.store.local import companions
 from ganeti_kernel.store.opening import open_store
 
 HMAC_BYTES: Final = 20
@@ -73,7 +74,7 @@ def initialise(paths: Paths, options: ClusterOptions, say: Callable[[str], None]
             (paths.ca_key, authority.key, 0o400),
             (paths.node_certificate, identity.pem, 0o400),
             (paths.hmac_key, f"{secrets.token_hex(HMAC_BYTES)}\n".encode(), 0o440),
-            (_domain_secret(paths), f"{secrets.token_hex(32)}\n".encode(), 0o400),
+            (paths.domain_secret, f"{secrets.token_hex(32)}\n".encode(), 0o400),
         ):
             made.append(path)
             write_durably(path, content, mode)
@@ -96,7 +97,7 @@ def initialise(paths: Paths, options: ClusterOptions, say: Callable[[str], None]
             **options.fields,
         )
         say("creating the configuration store")
-        made += [paths.store_file, *_companions(paths.store_file), paths.config_file]
+        made += [paths.store_file, *companions(paths.store_file), paths.config_file]
         store = open_store(paths, create=True)
         try:
             store_view(store, view)
@@ -142,13 +143,16 @@ def forget_cluster(paths: Paths) -> list[Path]:
         shutil.copy2(paths.config_file, f"{paths.config_file}.destroyed")
     names = [
         paths.store_file,
-        *_companions(paths.store_file),
+        *companions(paths.store_file),
         paths.config_file,
         paths.ca_file,
         paths.ca_key,
         paths.node_certificate,
         paths.hmac_key,
-        _domain_secret(paths),
+        paths.domain_secret,
+        paths.replica_file,
+        *companions(paths.replica_file),
+        paths.replicas_file,
         paths.data_dir / "epoch",
         *sorted(paths.data_dir.glob("ssconf_*")),
     ]
@@ -157,14 +161,6 @@ def forget_cluster(paths: Paths) -> list[Path]:
             path.unlink()
             removed.append(path)
     return removed
-
-
-def _domain_secret(paths: Paths) -> Path:
-    return paths.data_dir / "cluster-domain-secret"
-
-
-def _companions(store: Path) -> list[Path]:
-    return [store.with_name(store.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
 
 
 def _make_directories(paths: Paths) -> None:

@@ -10,17 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ganeti_kernel.config.replica import Position
 from ganeti_kernel.errors import ProgrammerError
 from ganeti_kernel.objects.guest import BlockDevice
 from ganeti_kernel.rpc.results import (
     CommandResult,
     DiskState,
     HookResult,
+    MasterState,
     NodeInfo,
     NodeReport,
     NodeState,
     OsStatus,
     PluginRow,
+    Promotion,
     ProviderStatus,
 )
 from ganeti_kernel.specs.disk_template import DiskPlan, SyncStatus, UnitState, Volume
@@ -53,6 +56,9 @@ CALLS: Final[dict[str, Call]] = {
     # the node itself
     "version": Call(QUICK, int),
     "master_node": Call(QUICK, str),
+    "master_state": Call(QUICK, MasterState),
+    "master_obey": Call(QUICK, None, changes=True),
+    "master_stop": Call(NORMAL, list[str], changes=True),
     "node_info": Call(QUICK, NodeInfo),
     "node_verify": Call(SLOW, NodeReport),
     "node_files": Call(QUICK, NodeState),
@@ -111,6 +117,15 @@ CALLS: Final[dict[str, Call]] = {
     # what an administrator has done
     "command_run": Call(DAY, CommandResult, master_only=True),
     "file_put": Call(NORMAL, None, master_only=True),
+    # master candidates
+    "candidate_enter": Call(QUICK, None, changes=True),
+    "candidate_leave": Call(QUICK, None, changes=True),
+    "replicas_write": Call(QUICK, None, changes=True),
+    "replica_begin": Call(QUICK, None, changes=True),
+    "replica_add": Call(QUICK, None, changes=True),
+    "replica_finish": Call(QUICK, None, changes=True),
+    "replica_follow": Call(QUICK, Position, changes=True),
+    "replica_promote": Call(NORMAL, Promotion, changes=True),
     # files and hooks
     "upload_file": Call(SLOW, None, changes=True),
     "ssconf_write": Call(SLOW, None, changes=True),

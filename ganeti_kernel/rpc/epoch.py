@@ -1,17 +1,19 @@
 """Only the current master changes a node.
 
-Every term of a master has a number, its epoch, that is to grow with each change of master. A node
+Every term of a master has a number, its epoch, that grows with each change of master. A node
 remembers the highest one it has obeyed, on disk, and refuses a call of a lower one: a master that
-was replaced while it could not be reached cannot do harm when it comes back. Nothing changes the
-master yet, so the number is 0 until what does writes `meta/epoch`; a mere restart must not raise
-it, since job processes outlive the master daemon with the epoch they began with.
+was replaced while it could not be reached cannot do harm when it comes back. The number is 0 until
+the first fail-over; a mere restart does not raise it, since job processes outlive the master daemon
+with the epoch they began with.
 """
 
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
-from ganeti_kernel.errors import ConfigurationError, RemoteError
+from ganeti_kernel.config.ssconf import read_ssconf
+from ganeti_kernel.errors import ConfigurationError, MasterReplaced
 from ganeti_kernel.files import write_durably
 from ganeti_kernel.paths import Paths
 
@@ -23,8 +25,8 @@ class EpochGuard:
 
     def __init__(self, paths: Paths) -> None:
         """Raises ConfigurationError when the file holds something else than a number."""
-        self._file = paths.data_dir / "epoch"
-        self._highest = self._read()
+        self._paths = paths
+        self._highest = read_epoch(paths)
 
     @property
     def highest(self) -> int:
@@ -33,27 +35,46 @@ class EpochGuard:
     def admit(self, epoch: int, call: str) -> None:
         """Take or refuse a changing call; a new epoch is on disk before this returns.
 
-        Raises RemoteError for a lower epoch.
+        Raises MasterReplaced for a lower epoch, ConfigurationError when the disk refuses.
         """
         if epoch < self._highest:
-            raise RemoteError(
+            raise MasterReplaced(
                 f"{call} was sent by a master of epoch {epoch}, but this node already obeys "
-                f"epoch {self._highest}; that master was replaced and must be stopped"
+                f"epoch {self._highest}; that master was replaced{self._successor()} and must be "
+                "stopped"
             )
         if epoch > self._highest:
-            write_durably(self._file, f"{epoch}\n".encode(), 0o600)
+            try:
+                write_durably(epoch_file(self._paths), f"{epoch}\n".encode(), 0o600)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"cannot note the new master's epoch: {error.strerror} ({error.filename})"
+                ) from None
             log.info("this node obeys the master of epoch %d now", epoch)
             self._highest = epoch
 
-    def _read(self) -> int:
+    def _successor(self) -> str:
         try:
-            text = self._file.read_text("ascii")
-        except FileNotFoundError:
-            return 0
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"cannot read {self._file}: {error}") from None
-        if not text.strip().isdigit():
-            raise ConfigurationError(
-                f"{self._file} does not hold a number; remove it only if no old master can return"
-            )
-        return int(text)
+            return f" (the master is {read_ssconf(self._paths, 'master_node').strip()})"
+        except ConfigurationError:
+            return ""
+
+
+def epoch_file(paths: Paths) -> Path:
+    return paths.data_dir / "epoch"
+
+
+def read_epoch(paths: Paths) -> int:
+    """The highest epoch this node has obeyed. Raises ConfigurationError."""
+    file = epoch_file(paths)
+    try:
+        text = file.read_text("ascii")
+    except FileNotFoundError:
+        return 0
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read {file}: {error}") from None
+    if not text.strip().isdigit():
+        raise ConfigurationError(
+            f"{file} does not hold a number; remove it only if no old master can return"
+        )
+    return int(text)

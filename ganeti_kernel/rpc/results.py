@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from ganeti_kernel.config.replica import Position, Record
 from ganeti_kernel.specs.disk_template import StorageSpace
 from ganeti_kernel.specs.hypervisor import NodeResources
 
@@ -146,6 +147,30 @@ class FileEnd(msgspec.Struct, frozen=True, kw_only=True):
     uid: int
     gid: int
     mtime: float
+
+
+class MasterState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node knows of the master, and how new what it keeps is.
+
+    `epoch`: the highest term it has obeyed; `serial`: of the newest configuration it has, 0 without
+    one; `position`: its copy of the master's store (`problem`: why it is unusable); `record`: the
+    newest list of complete copies it was told; `serving`: a master daemon runs there.
+    """
+
+    master: str
+    epoch: int
+    serial: int = 0
+    position: Position = Position()
+    record: Record = Record()
+    serving: bool = False
+    problem: str = ""
+
+
+class Promotion(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate has made its copy the store: the configuration's serial number, jobs to end."""
+
+    serial: int
+    jobs: int
 
 
 class HookResult(msgspec.Struct, frozen=True, array_like=True):

@@ -16,7 +16,13 @@ from aiohttp import web
 
 from ganeti_kernel.config.ssconf import read_ssconf
 from ganeti_kernel.constants import NODED_PORT
-from ganeti_kernel.errors import ConfigurationError, GenericError, ParameterError, RemoteError
+from ganeti_kernel.errors import (
+    ConfigurationError,
+    GenericError,
+    MasterReplaced,
+    ParameterError,
+    RemoteError,
+)
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.rpc import certificates, trust, wire
 from ganeti_kernel.rpc.calls import Call, call_of
@@ -148,7 +154,7 @@ class NodeServer:
         if changes:
             try:
                 self.epoch.admit(int(epoch), name)
-            except RemoteError as error:
+            except (MasterReplaced, ConfigurationError) as error:
                 raise _Refused(409, error) from None
         first = handler.first
         if first is not None:

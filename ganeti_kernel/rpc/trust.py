@@ -23,6 +23,9 @@ from ganeti_kernel.rpc.certificates import Identity, fingerprint
 log = logging.getLogger(__name__)
 
 CANDIDATES_KEY: Final = "master_candidates_certs"
+CANDIDATE_SECRETS: Final = frozenset({"ca.key", "cluster-domain-secret"})
+"""Files of the data directory that master candidates have and no other node."""
+
 FINGERPRINT: Final = re.compile(r"(?:[0-9A-F]{2}:){19}[0-9A-F]{2}")
 
 

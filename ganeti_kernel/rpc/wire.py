@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ganeti_kernel.errors import GenericError, RemoteError, decode_error, encode_error
+from ganeti_kernel.errors import RemoteError, decode_error, encode_error
 
 EPOCH_HEADER: Final = "X-Ganeti-Epoch"
 DEADLINE_HEADER: Final = "X-Ganeti-Deadline"
@@ -54,6 +54,6 @@ def decode_reply(body: bytes, result: Any) -> Any:
         raise RemoteError(f"the answer is not understood ({error})") from None
 
 
-def remote(node: str, call: str, error: BaseException) -> GenericError:
-    """A RemoteError that names node and call."""
-    return RemoteError(f"node {node}, call {call}: {error}")
+def remote(node: str, call: str, error: RemoteError) -> RemoteError:
+    """The same error with node and call in its text."""
+    return type(error)(f"node {node}, call {call}: {error}")

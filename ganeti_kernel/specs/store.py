@@ -68,6 +68,13 @@ class Store(ABC):
     def list(self, prefix: str) -> Sequence[Entry]:
         """Return all entries whose key begins with `prefix`, by key, of one revision."""
 
+    def page(self, after: str, limit: int) -> Sequence[Entry]:
+        """Return at most `limit` entries whose key is greater than `after`, by key.
+
+        This reads everything each time; a backend that can does better.
+        """
+        return [entry for entry in self.list("") if entry.key > after][:limit]
+
     @abstractmethod
     def txn(self, compare: Sequence[Compare], changes: Sequence[Change]) -> int | None:
         """Apply all changes at once if every comparison holds.

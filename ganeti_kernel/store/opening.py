@@ -31,7 +31,7 @@ def open_store(
         if not create and not paths.store_file.exists():
             raise ConfigurationError(
                 f"{paths.store_file} does not exist: this node is not the master of a cluster; "
-                "gnt-cluster init makes one"
+                "gnt-cluster init makes one, gnt-cluster master-failover takes one over"
             )
         url = file_url(DEFAULT_BACKEND, paths.store_file)
     registry = registry or Registry(PluginContext(paths=paths, node_name=host_name()))

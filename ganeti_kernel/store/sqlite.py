@@ -94,6 +94,14 @@ class SqliteStore(Store):
             rows.close()
         return out
 
+    def page(self, after: str, limit: int) -> Sequence[Entry]:
+        with self._errors("read"):
+            rows = self._db.execute(
+                "SELECT key, value, revision FROM entries WHERE key > ? ORDER BY key LIMIT ?",
+                (after, limit),
+            ).fetchall()
+        return [Entry(*row) for row in rows]
+
     def watch(self, prefix: str, revision: int) -> Iterator[Event]:
         with self._errors("read"), self._snapshot():
             pruned = self._counter("pruned")

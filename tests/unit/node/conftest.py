@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ganeti_kernel.errors import BlockDeviceError, PluginError
-from ganeti_kernel.node.context import NodeContext
+from ganeti_kernel.node.context import NodeContext, Services
 from ganeti_kernel.objects.guest import BlockDevice, Guest, GuestDisk, GuestNic
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.plugins.registry import Broken, Registry
@@ -197,6 +197,27 @@ class RecordingScript(NetworkScript):
             raise self.failure
 
 
+class NotedServices(Services):
+    """Notes what node calls want of the machine's daemons."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.runs = False
+
+    def left(self) -> None:
+        self.asked.append("left")
+
+    def master_runs(self) -> bool:
+        return self.runs
+
+    def stop_master(self) -> list[str]:
+        self.asked.append("stop_master")
+        return ["ganeti-masterd"]
+
+    def reload(self, name: str) -> None:
+        self.asked.append(f"reload {name}")
+
+
 class NodeParts:
     """A node context with its plugins at hand."""
 
@@ -206,16 +227,14 @@ class NodeParts:
         plain = PluginContext(paths=self.paths)
         self.template = MemoryTemplate(plain)
         self.hypervisor = MemoryHypervisor(plain)
-        self.left: list[int] = []
+        self.services = NotedServices()
         self.registry = FixedRegistry(
             {
                 "disk_template": {"memory": self.template},
                 "hypervisor": {"memory": self.hypervisor},
             }
         )
-        self.context = NodeContext(
-            self.paths, "node1.example.com", self.registry, lambda: self.left.append(1)
-        )
+        self.context = NodeContext(self.paths, "node1.example.com", self.registry, self.services)
 
     def script(self, name: str, log: list[str], *, service: bool = False) -> RecordingScript:
         made = RecordingScript(name, log, service=service)

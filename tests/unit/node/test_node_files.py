@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ganeti_kernel.errors import ConfigurationError, ParameterError
-from ganeti_kernel.node import files, info
+from ganeti_kernel.node import files, master
 from ganeti_kernel.rpc.trust import bootstrap_file
 
 HMAC = "/var/lib/ganeti/hmac.key"
@@ -67,7 +67,7 @@ def test_the_configuration(node: Any) -> None:
 
 def test_ssconf(node: Any) -> None:
     files.ssconf_write(node.context, {"master_node": "node1.example.com", "cluster_name": "c"})
-    assert info.master_node(node.context) == "node1.example.com"
+    assert master.master_node(node.context) == "node1.example.com"
     with pytest.raises(ConfigurationError, match=r"'\.\./evil' is not a name"):
         files.ssconf_write(node.context, {"../evil": "x"})
     with pytest.raises(ConfigurationError, match="larger than 131072 bytes"):
@@ -88,4 +88,4 @@ def test_leaving_takes_everything_of_the_cluster_away(node: Any) -> None:
     files.node_leave(node.context)
     left = {str(item.relative_to(paths.root)) for item in paths.root.rglob("*") if item.is_file()}
     assert left == {"etc/ganeti/plugins.toml", "var/lock/ganeti-ssconf.lock"}
-    assert node.left == [1, 1]
+    assert node.services.asked == ["left", "left"]
