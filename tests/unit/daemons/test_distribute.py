@@ -123,18 +123,62 @@ def test_who_gets_what(tmp_path: Path) -> None:
         paths = Paths(tmp_path)
         assert json.loads(paths.config_file.read_bytes())["cluster"]["tags"] == ["a"]
         assert read_ssconf(paths, "cluster_tags") == "a"
-        await until(lambda: len(nodes.told) >= 3)
+        await until(lambda: len(nodes.told) >= 5)
         told = {(name, call) for name, call, _args in nodes.told}
-        assert told == {("n2", "ssconf_write"), ("n3", "ssconf_write"), ("n2", "config_write")}
+        assert told == {
+            ("n2", "ssconf_write"),
+            ("n3", "ssconf_write"),
+            ("n2", "candidate_enter"),
+            ("n2", "config_write"),
+            ("n3", "candidate_leave"),
+        }
         (content,) = {args["content"] for _n, call, args in nodes.told if call == "config_write"}
         assert json.loads(content)["serial_no"] == serial
 
     run(tmp_path, body)
 
 
+def test_secrets_follow_the_role(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    paths.data_dir.mkdir(parents=True)
+    paths.ca_key.write_text("the key")
+
+    async def body(config: FakeConfig, nodes: FakeNodes, distributor: Distributor) -> None:
+        def secret_calls() -> list[tuple[str, str, Any]]:
+            names = ("candidate_enter", "candidate_leave")
+            return [
+                (name, call, args.get("files")) for name, call, args in nodes.told if call in names
+            ]
+
+        await until(lambda: len(nodes.told) == 5)
+        assert secret_calls() == [
+            ("n2", "candidate_enter", {"ca.key": "the key"}),
+            ("n3", "candidate_leave", None),
+        ]
+        nodes.told.clear()
+        await distributor.settled(config.change(tags=["x"]))
+        await until(lambda: len(nodes.told) == 3)
+        assert secret_calls() == [], "who has them is not given them again"
+
+        old = config.view.nodes["u2"]
+        config.view.nodes["u2"] = msgspec.structs.replace(old, master_candidate=False)  # type: ignore[index] # a plain dict in this test
+        await distributor.settled(config.change(tags=["y"]))
+        await until(lambda: bool(secret_calls()))
+        assert secret_calls() == [("n2", "candidate_leave", None)]
+
+        nodes.told.clear()
+        paths.ca_key.write_text("a new key")
+        config.view.nodes["u2"] = old  # type: ignore[index] # as above
+        await distributor.settled(config.change(tags=["z"]))
+        await until(lambda: bool(secret_calls()))
+        assert secret_calls() == [("n2", "candidate_enter", {"ca.key": "a new key"})]
+
+    run(tmp_path, body)
+
+
 def test_changes_are_told_together(tmp_path: Path) -> None:
     async def body(config: FakeConfig, nodes: FakeNodes, distributor: Distributor) -> None:
-        await until(lambda: len(nodes.told) == 3)
+        await until(lambda: len(nodes.told) == 5)
         nodes.gate.clear()
         serial = 0
         for number in range(50):
@@ -148,7 +192,7 @@ def test_changes_are_told_together(tmp_path: Path) -> None:
                 for _n, _c, args in nodes.told
             )
         )
-        assert len(nodes.told) < 3 * 20, "not one round a change"
+        assert len(nodes.told) < 5 * 20, "not one round a change"
 
     run(tmp_path, body)
 
@@ -157,7 +201,7 @@ def test_failed_nodes_are_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(distribute, "RETRY_SECONDS", (0.01, 0.05))
 
     async def body(config: FakeConfig, nodes: FakeNodes, distributor: Distributor) -> None:
-        await until(lambda: len(nodes.told) == 3)
+        await until(lambda: len(nodes.told) == 5)
         nodes.told.clear()
         nodes.down = {"n2"}
         await distributor.settled(config.change(tags=["b"]))
