@@ -52,6 +52,7 @@ class Committer:
         if problem := self.guard():
             raise StoreError(problem)
         done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_seen)  # whoever waits may have been cancelled
         self._pending.append(_Pending(compare, changes, done))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
@@ -111,6 +112,11 @@ def check_size(changes: Sequence[Change]) -> None:
             raise StoreError(
                 f"{change.key} would be {len(change.value)} bytes, at most {MAX_VALUE_BYTES}"
             )
+
+
+def _seen(future: asyncio.Future[int | None]) -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 def _settle(future: asyncio.Future[int | None], outcome: int | Exception | None) -> None:
