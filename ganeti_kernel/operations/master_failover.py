@@ -22,7 +22,6 @@ from ganeti_kernel.errors import ECODE_INVAL, ECODE_STATE, ConfigurationError, O
 from ganeti_kernel.objects import Cluster, ConfigView, Node
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.rpc import voting
-from ganeti_kernel.rpc.calls import CALLS
 from ganeti_kernel.rpc.sync import SyncNodeClient
 from ganeti_kernel.rpc.trust import own_fingerprint, read_authority
 from ganeti_kernel.store.opening import open_store
@@ -211,7 +210,7 @@ class Failover:
     def address(self, cluster: Cluster, node: Node, *, up: bool) -> None:
         """Bring the cluster's address up on a node, or take it down."""
         name = "master_ip_start" if up else "master_ip_stop"
-        if not cluster.master_netdev or name not in CALLS:
+        if not cluster.master_netdev:
             return
         self._tell(
             [node],
