@@ -72,3 +72,28 @@ def test_it_asks(cluster: DevCluster) -> None:
     )  # fmt: skip
     assert (ran.code, "--force answers yes" in ran.err) == (1, True)
     assert status(cluster) == ["running", "ADMIN_down"]
+
+
+def test_helpers_are_called(cluster: DevCluster) -> None:
+    script = cluster.root / "oob"
+    script.write_text(f"#!/bin/sh\necho $1 $2 >> {script}.log\n")
+    script.chmod(0o755)
+    cluster.must("gnt-node", "modify", "--node-parameters", f"oob_program={script}", "node2")
+    out = cluster.must("gnt-cluster", "epo", "--force", "node2")
+    assert "All instances have been stopped successfully" in out
+    assert "by hand" not in out
+    assert status(cluster) == ["ERROR_down", "ADMIN_down"]
+    out = cluster.must("gnt-cluster", "epo", "--force", "node2")
+    assert "Node node2.example.com is already in desired power state, skipping" in out
+    cluster.must("gnt-cluster", "epo", "--on", "--force", "--power-delay", "0", "node2")
+    assert status(cluster) == ["running", "ADMIN_down"]
+    assert script.with_name("oob.log").read_text().splitlines() == [
+        "power-off node2.example.com",
+        "power-on node2.example.com",
+    ]
+    script.write_text("#!/bin/sh\necho no power >&2; exit 1\n")
+    ran = cluster.on(1, "gnt-cluster", "epo", "--force", "node2")
+    assert ran.code == 1
+    assert "There was an error changing power for node2.example.com" in ran.err
+    cluster.must("gnt-instance", "startup", "inst1.example.com")
+    cluster.must("gnt-node", "modify", "--node-parameters", "oob_program=default", "node2")
