@@ -169,8 +169,7 @@ def _off(client: Any, plan: Plan, given: Mapping[str, Any]) -> bool:
     if not _run_each(client, running, opcode, "shutdown", given):
         click.echo("Please investigate and stop instances manually before continuing", err=True)
         raise Finish(1)
-    if running:
-        click.echo("All instances have been stopped successfully")
+    click.echo("All instances have been stopped successfully")
     return _power(client, plan.switched, given, on=False) if plan.switched else True
 
 
