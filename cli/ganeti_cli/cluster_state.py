@@ -26,7 +26,12 @@ def queue(action: str, **_given: object) -> int:
             (drained,) = client.query_config_values(["drain_flag"])
             click.echo(f"The drain flag is {'set' if drained else 'unset'}")
         else:
-            client.call("SetDrainFlag", [action == "drain"])
+            wanted = action == "drain"
+            (drained,) = client.query_config_values(["drain_flag"])
+            client.call("SetDrainFlag", [wanted])
+            if bool(drained) == wanted:
+                state = "drained already" if wanted else "not drained"
+                click.echo(f"The queue was {state}; nothing changed.", err=True)
     return 0
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from ganeti_cli import master
+from ganeti_cli.asking import confirm
 from ganeti_cli.jobs import job_options, run_opcode
 from ganeti_cli.options import JOB, options
 from ganeti_kernel import errors
-from ganeti_kernel.constants import EXIT_FAILURE
 
 _FAILOVER = """Failover will happen to image {name}. This requires a
 shutdown of the instance. Continue?"""
@@ -27,12 +27,12 @@ Continue?"""
 _TARGET = ("force", "target_node", "iallocator", "ignore_ipolicy")
 
 
-def _agreed(name: str, question: str) -> bool:
-    """Ask, as upstream does, naming an instance that exists."""
+def _ask(name: str, question: str) -> None:
+    """Ask, as upstream does, naming an instance that exists; ends the command without a yes."""
     with master.connect() as client:
         if not client.query("instance", ["name"], ["=", "name", name])["data"]:
             raise errors.OpPrereqError(f"Instance '{name}' not known", errors.ECODE_NOENT)
-    return click.confirm(question.format(name=name), default=False)
+    confirm(question.format(name=name), "--force")
 
 
 @click.command()
@@ -46,8 +46,8 @@ def _agreed(name: str, question: str) -> bool:
 @options(*JOB, *_TARGET, "shutdown_timeout")
 def failover(name: str, **given: Any) -> int:
     """Stop an instance and start it on another node."""
-    if not given["force"] and not _agreed(name, _FAILOVER):
-        return EXIT_FAILURE
+    if not given["force"]:
+        _ask(name, _FAILOVER)
     run_opcode(
         {
             "OP_ID": "OP_INSTANCE_FAILOVER",
@@ -87,9 +87,8 @@ def migrate(name: str, **given: Any) -> int:
             "Only one of the --non-live and --migration-mode options can be passed",
             errors.ECODE_INVAL,
         )
-    question = _RECOVER if given["cleanup"] else _MIGRATE
-    if not given["force"] and not _agreed(name, question):
-        return EXIT_FAILURE
+    if not given["force"]:
+        _ask(name, _RECOVER if given["cleanup"] else _MIGRATE)
     mode = "non-live" if given["non_live"] else given["mode"]
     run_opcode(
         {

@@ -9,6 +9,7 @@ import click
 
 from ganeti_cli import master, values
 from ganeti_cli.app import Finish
+from ganeti_cli.asking import confirm
 from ganeti_cli.failures import explain
 from ganeti_cli.jobs import run_opcode
 from ganeti_cli.options import JOB, options
@@ -70,11 +71,12 @@ def run_on_chosen(names: Sequence[str], make: Any, verb: str, given: Mapping[str
     with master.connect() as client:
         targets = chosen(client, mode, names)
     several = mode != "instances"
+    if not targets:
+        click.echo("No instance is among those that were chosen; nothing was done.", err=True)
     if several and targets and not given["force_multi"]:
         click.echo(f"The following {len(targets)} instances will be {verb}:")
         click.echo("\n".join(f"  {name}" for name in targets))
-        if not click.confirm("Continue?", default=False):
-            return 1
+        confirm("Continue?", "--force-multiple")
     failed = 0
     for name in targets:
         if len(targets) > 1:

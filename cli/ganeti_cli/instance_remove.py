@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ganeti_cli import master
+from ganeti_cli.asking import confirm
 from ganeti_cli.jobs import job_options, run_opcode
 from ganeti_cli.options import JOB, options
 from ganeti_kernel import errors
@@ -24,8 +25,7 @@ def remove(name: str, **given: Any) -> int:
         if not rows:
             raise errors.OpPrereqError(f"Instance '{name}' not known", errors.ECODE_NOENT)
         question = f"This will remove the volumes of the instance {name}. Continue?"
-        if not click.confirm(question, default=False):
-            return 1
+        confirm(question, "--force")
     run_opcode(
         {
             "OP_ID": "OP_INSTANCE_REMOVE",

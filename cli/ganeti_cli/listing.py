@@ -93,6 +93,8 @@ def list_command(resource: Resource, summary: str) -> click.Command:
         qfilter = make_filter(resource, names, force=values.get("force_filter", False))
         with master.connect(query=True) as client:
             result = client.query(resource.what, fields, qfilter)
+        if names and not result["data"]:
+            click.echo(f"No {resource.what} matches {' '.join(names)}", err=True)
         return show(result, resource, values)
 
     return command
