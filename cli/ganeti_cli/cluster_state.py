@@ -10,7 +10,6 @@ import click
 from ganeti_cli import master, values
 from ganeti_cli.app import Misuse
 from ganeti_cli.options import options
-from ganeti_cli.output import format_time
 from ganeti_kernel.units import parse_duration
 
 _DURATION: Final = values.Parsed("DURATION", parse_duration)
@@ -49,14 +48,14 @@ def watcher(action: str, duration: int | None, **_given: object) -> int:
             if until is None or until < time.time():
                 click.echo("The watcher is not paused.")
             else:
-                click.echo(f"The watcher is paused until {format_time(until)}.")
+                click.echo(f"The watcher is paused until {time.ctime(until)}.")
             return 0
         until = None if duration is None else time.time() + duration
         until = client.call("SetWatcherPause", [until])
     if until is None:
         click.echo("The watcher is no longer paused.")
     else:
-        click.echo(f"The watcher is paused until {format_time(until)}.")
+        click.echo(f"The watcher is paused until {time.ctime(until)}.")
     return 0
 
 

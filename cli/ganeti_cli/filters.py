@@ -116,8 +116,8 @@ def info(uuids: tuple[str, ...], **_given: Any) -> int:
     found = [dict(zip(fields, (value for _status, value in row), strict=True)) for row in rows]
     titles = {"uuid": "UUID", "reason_trail": "Reason trail"}
     for row in found:
-        pairs = Pairs((titles.get(key, key.title()), str(value)) for key, value in row.items())
-        click.echo("\n".join(tree(pairs)))
+        pairs = [(titles.get(key, key.title()), str(value)) for key, value in row.items()]
+        click.echo("\n".join(tree(Pairs([pairs[0]])) + tree(Pairs(pairs[1:]), 2)))
     missing = [uuid for uuid in uuids if all(row["uuid"] != uuid for row in found)]
     if missing:
         raise errors.OpPrereqError(f"Job filter '{missing[0]}' not known", errors.ECODE_NOENT)

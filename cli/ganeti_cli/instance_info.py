@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -11,6 +11,7 @@ from ganeti_cli.app import Misuse
 from ganeti_cli.jobs import run_opcode
 from ganeti_cli.options import options
 from ganeti_cli.output import Pairs, format_time, format_unit, tree
+from ganeti_kernel.constants import EXIT_FAILURE
 
 
 @click.command()
@@ -28,8 +29,11 @@ def info(names: tuple[str, ...], static: bool, show_all: bool, **given: Any) -> 
         "static": static,
     }
     result = run_opcode(opcode, priority=given["priority"], reason=given["reason"])
+    if not result:
+        click.echo("No instances.")
+        return EXIT_FAILURE
     items = sorted(result.values(), key=lambda data: _rank(names, data))
-    click.echo("\n".join(tree([describe(data) for data in items])), nl=bool(items))
+    click.echo("\n".join(tree([describe(data) for data in items])))
     return 0
 
 
@@ -86,24 +90,25 @@ def _params(own: Mapping[str, Any], filled: Mapping[str, Any]) -> Pairs:
     )
 
 
-def _nic(index: int, nic: Mapping[str, Any]) -> Pairs:
+def _nic(index: int, nic: Sequence[Any]) -> Pairs:
+    name, uuid, address, mac, mode, link, vlan, _network, network = nic
     return Pairs(
         [
             (f"nic/{index}", ""),
-            ("MAC", nic["mac"]),
-            ("IP", nic["ip"]),
-            ("mode", nic["mode"]),
-            ("link", nic["link"]),
-            ("vlan", nic["vlan"]),
-            ("network", nic["network"]),
-            ("UUID", nic["uuid"]),
-            ("name", nic["name"]),
+            ("MAC", mac),
+            ("IP", address),
+            ("mode", mode),
+            ("link", link),
+            ("vlan", vlan),
+            ("network", network["name"] if network else None),
+            ("UUID", uuid),
+            ("name", name),
         ]
     )
 
 
 def _disk(index: int, disk: Mapping[str, Any]) -> Pairs:
-    state = [] if disk["pstatus"] is None else [("on primary", disk["pstatus"])]
+    state = [] if disk["pstatus"] is None else [("on primary", _status(disk["pstatus"]))]
     return Pairs(
         [
             (f"disk/{index}", f"{disk['dev_type']}, size {format_unit(disk['size'], 'h')}"),
@@ -114,3 +119,9 @@ def _disk(index: int, disk: Mapping[str, Any]) -> Pairs:
             ("UUID", disk["uuid"]),
         ]
     )
+
+
+def _status(status: Sequence[Any]) -> str:
+    """A device's path and numbers."""
+    path, major, minor = (value if value is not None else "N/A" for value in status[:3])
+    return f"{path} ({major}:{minor})"

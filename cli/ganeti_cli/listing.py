@@ -136,7 +136,7 @@ _KIND_WORDS: Final = {
     "float": "Floating-point number",
     "unit": "Storage size",
     "timestamp": "Timestamp",
-    "other": "(not structured)",
+    "other": "Custom",
 }
 
 

@@ -24,6 +24,7 @@ from ganeti_kernel.daemons.pause import tell_pause
 from ganeti_kernel.daemons.queries import EngineQueries
 from ganeti_kernel.daemons.replicate import Replicator
 from ganeti_kernel.errors import ConfigurationError, MasterReplaced
+from ganeti_kernel.files import remove_remnants
 from ganeti_kernel.jobs.commit import Committer
 from ganeti_kernel.jobs.configuration import SharedConfig
 from ganeti_kernel.jobs.livelock import Livelocks
@@ -135,6 +136,7 @@ async def _run(daemon: Daemon) -> None:
 
 async def _serve(daemon: Daemon, registry: Registry) -> None:
     paths, extra = daemon.paths, daemon.options.extra
+    remove_remnants(paths.data_dir)
     committer = Committer(open_store(paths, extra.store, registry=registry))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(committer.close)

@@ -13,6 +13,7 @@ from ganeti_kernel.constants import NODED_PORT
 from ganeti_kernel.daemons import control
 from ganeti_kernel.daemons.common import Daemon, parse_options, run_daemon
 from ganeti_kernel.errors import ConfigurationError
+from ganeti_kernel.files import remove_remnants
 from ganeti_kernel.jobs.orphans import end_jobs
 from ganeti_kernel.node.context import NodeContext, Services
 from ganeti_kernel.node.nics import NodeNics
@@ -43,12 +44,13 @@ class NodeServices(Services):
         self._plugins = plugins
         self._loop = loop
 
-    def left(self) -> None:
-        # The node's other daemons have nothing to serve any more; the answer goes out before this
-        # one stops.
+    def leaving(self) -> None:
         for name in control.NODE_DAEMONS:
             if name != NAME:
                 control.stop(self._paths, name)
+
+    def left(self) -> None:
+        # the answer goes out before this daemon stops
         self._loop.call_soon_threadsafe(self._loop.call_later, 0.5, self._daemon.stop.set)
 
     def master_runs(self) -> bool:
@@ -75,6 +77,7 @@ class NodeServices(Services):
 async def serve(daemon: Daemon) -> None:
     """Serve until told to stop, or until the node has left its cluster."""
     os.umask(0o077)  # scripts and what they make inherit it, as under upstream
+    remove_remnants(daemon.paths.data_dir)
     loop = asyncio.get_running_loop()
     nics = NodeNics()
     plugins = Registry(PluginContext(paths=daemon.paths, node_name=host_name(), nics=nics))

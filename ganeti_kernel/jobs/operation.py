@@ -163,6 +163,9 @@ class Step(ABC):
     """A named piece of work that can be repeated and undone."""
 
     NAME: ClassVar[str]
+    ONCE: ClassVar[bool] = False
+    """Whether a repetition could be noticed (a reboot): it is never done again. A job whose process
+    dies in such a step ends with an error that says that the step may have been done."""
 
     @abstractmethod
     def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:

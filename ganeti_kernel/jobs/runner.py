@@ -2,7 +2,7 @@
 
 Before a step is begun the journal says so; after it, what it returned. When a step fails, all
 steps that were begun are undone, last first. When this process dies, another one is started with
-`recover`: it reads the journal and undoes or, past a pivot, carries on.
+`recover`: it reads the journal and undoes or, in a pivot or past it, carries on.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ class JobRunner:
                 raise JobCanceled("Job canceled by request")
             try:
                 do = partial(_step(plan.name).do, self._context, plan.args)
-                outcome = patiently(do) if state.past_pivot else do()
+                outcome = patiently(do) if state.past_pivot or resumed else do()
             except Exception as error:
                 raise _at_step(plan.name, error) from error
             self._note(state, Ended(index, number, outcome))
@@ -238,7 +238,7 @@ class JobRunner:
         state = progress(self._journal, index)
         op = self._job.ops[index]
         if state.failure is None and (state.past_pivot or state.can_resume):
-            self._context.log(f"{lost}; carrying on after step {_last_ended(state)}")
+            self._context.log(f"{lost}; carrying on {_from_where(state)}")
             self._carry_on(index, state)
             return
         if state.failure is not None:
@@ -307,11 +307,19 @@ def _at_step(name: str, error: Exception) -> GenericError:
 
 def _where(state: Progress, lost: str) -> str:
     step = state.interrupted
+    if step is not None and step in STEPS and STEPS[step].ONCE:
+        return f"{lost} during step {step}, which may have been done: look before you repeat it"
     if step is not None:
         return f"{lost} during step {step}; what the job had begun was undone"
     if state.outcomes:
         return f"{lost} after step {_last_ended(state)}; what the job had begun was undone"
     return f"{lost} before its first step; nothing was changed"
+
+
+def _from_where(state: Progress) -> str:
+    return (
+        f"with step {state.interrupted}" if state.can_resume else f"after step {_last_ended(state)}"
+    )
 
 
 def _last_ended(state: Progress) -> str:

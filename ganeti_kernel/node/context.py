@@ -29,6 +29,9 @@ T = TypeVar("T")
 class Services:
     """What a node call needs of this machine's daemons; a process without any has none."""
 
+    def leaving(self) -> None:
+        """This node is about to leave its cluster: its other daemons have nothing to serve."""
+
     def left(self) -> None:
         """This node has left its cluster and should stop serving."""
 

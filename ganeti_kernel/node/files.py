@@ -93,8 +93,10 @@ def write_pause(paths: Paths, until: float | None) -> None:
 def node_leave(context: NodeContext) -> None:
     """Remove everything that ties this node to its cluster and have the daemon stop.
 
-    Keys and certificates go last: until then the call can be repeated.
+    Keys and certificates go last: until then the call can be repeated, by a daemon that was
+    killed and started again, too.
     """
+    context.services.leaving()
     context.replica.discard()
     for path in _cluster_files(context.paths):
         try:

@@ -116,7 +116,7 @@ def end_leftovers(paths: Paths, instance: str) -> None:
     path = _lock_file(paths, instance)
     if path.exists():
         with _claim(paths, instance):
-            pass
+            path.unlink(missing_ok=True)
 
 
 def scrub(line: bytes, secrets: Sequence[bytes]) -> bytes:

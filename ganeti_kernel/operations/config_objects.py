@@ -1,4 +1,4 @@
-"""Steps that add an object to the configuration, replace it, or take it out again."""
+"""Steps that add an object to the configuration, change it, or take it out again."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ def drop_object(value: msgspec.Struct) -> StepPlan:
     """A step that takes an object out; put NO_RETURN before it."""
     table, uuid = ident_of(value)
     return StepPlan(name=DropObject.NAME, args={"table": table, "uuid": uuid})
+
+
+def set_fields(value: msgspec.Struct, **fields: Any) -> StepPlan:
+    """A step that gives fields of an object plain values; undone, they have those of now."""
+    table, uuid = ident_of(value)
+    before = {name: getattr(value, name) for name in fields}
+    args = {"table": table, "uuid": uuid, "fields": fields, "before": before}
+    return StepPlan(name=SetFields.NAME, args=args)
 
 
 @step
@@ -61,5 +69,27 @@ def drop(context: JobContext, table: str, uuid: str) -> None:
         value = lookup(draft.view, (table, uuid))
         if value is not None:
             draft.delete(value)
+
+    context.update(change)
+
+
+@step
+class SetFields(Step):
+    """Arguments: table, uuid, fields, before (the same fields' old values)."""
+
+    NAME = "config.set-fields"
+
+    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
+        _set(context, args, args["fields"])
+
+    def undo(self, context: JobContext, args: Mapping[str, Any]) -> None:
+        _set(context, args, args["before"])
+
+
+def _set(context: JobContext, args: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+    def change(draft: Draft) -> None:
+        value = lookup(draft.view, (args["table"], args["uuid"]))
+        if value is not None:
+            draft.replace(value, **fields)
 
     context.update(change)

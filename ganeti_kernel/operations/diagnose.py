@@ -30,7 +30,9 @@ class Diagnose(Step):
     def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
         answers: dict[str, Sequence[Any]] = {}
         nodes = usable_nodes(context.view)
-        for uuid, result in context.nodes.call_many(nodes, args["call"]).items():
+        results = context.nodes.call_many(nodes, args["call"])
+        for uuid in (node.uuid for node in nodes):  # in this order, whoever answers first
+            result = results[uuid]
             if result.ok:
                 answers[uuid] = result.value
             else:

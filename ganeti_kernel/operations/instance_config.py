@@ -82,26 +82,3 @@ def _forget(context: JobContext, uuid: str) -> None:
         draft.delete(inst)
 
     context.update(change)
-
-
-@step
-class SetInstanceState(Step):
-    """Change what should be. Arguments: uuid, admin_state, disks_active, source (or null)."""
-
-    NAME = "config.instance-state"
-
-    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
-        def change(draft: Draft) -> None:
-            inst = draft.view.instances.get(args["uuid"])
-            if inst is None:
-                return
-            wanted = msgspec.structs.replace(
-                inst,
-                admin_state=args["admin_state"],
-                admin_state_source=args.get("source") or inst.admin_state_source,
-                disks_active=args["disks_active"],
-            )
-            if wanted != inst:
-                draft.put(wanted)
-
-        context.update(change)

@@ -20,10 +20,10 @@ from ganeti_kernel.jobs.operation import (
 )
 from ganeti_kernel.objects import Guest, Instance, Node
 from ganeti_kernel.operations import facts, finding
+from ganeti_kernel.operations.config_objects import set_fields
 from ganeti_kernel.operations.disks import check_memory, ignoring, node_argument, node_of
 from ganeti_kernel.operations.guests import build_guest
 from ganeti_kernel.operations.hookenv import instance_environment
-from ganeti_kernel.operations.instance_config import SetInstanceState
 
 CALL_MARGIN = 60.0
 """Seconds a stop call may take beyond the guest's own time."""
@@ -42,10 +42,19 @@ def start_step(guest: Guest, node: Node, *, paused: bool, was_running: bool) -> 
 
 
 def stop_step(
-    inst: Instance, node: Node, *, timeout: int, force: bool = False, ignore: bool = False
+    inst: Instance,
+    node: Node,
+    *,
+    timeout: int,
+    force: bool = False,
+    ignore: bool = False,
+    pivot: bool = False,
 ) -> StepPlan:
+    """A step that stops a guest. As a pivot an interruption of it or behind it is carried on: a
+    guest that was stopped is not started again to take that back."""
     return StepPlan(
         name=StopInstance.NAME,
+        pivot=pivot,
         args={
             "node": node_argument(node),
             "hypervisor": inst.hypervisor,
@@ -134,6 +143,7 @@ class RebootInstance(Step):
     """Reboot a guest from inside. Arguments: node, guest."""
 
     NAME = "instance.reboot"
+    ONCE = True
 
     def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
         guest = msgspec.convert(args["guest"], Guest)
@@ -171,14 +181,12 @@ class _OnInstance(Operation[Any]):
         return state is not None
 
     def state_step(self, admin_state: str, *, active: bool, source: str | None = None) -> StepPlan:
-        return StepPlan(
-            name=SetInstanceState.NAME,
-            args={
-                "uuid": self.inst.uuid,
-                "admin_state": admin_state,
-                "disks_active": active,
-                "source": source,
-            },
+        """A step that notes what should be."""
+        return set_fields(
+            self.inst,
+            admin_state=admin_state,
+            admin_state_source=source or self.inst.admin_state_source,
+            disks_active=active,
         )
 
     def hooks_environment(self) -> Mapping[str, str]:
@@ -263,7 +271,7 @@ class InstanceShutdown(_OnInstance):
             self.context.warn(f"node {self.node.name} is offline; only the state is noted")
         else:
             guest = build_guest(self.context.view, self.inst)
-            steps.append(stop_step(self.inst, self.node, timeout=op.timeout, force=False))
+            steps.append(stop_step(self.inst, self.node, timeout=op.timeout, pivot=True))
             args = {"node": node_argument(self.node), "guest": msgspec.to_builtins(guest)}
             steps.append(StepPlan(name=DetachDisks.NAME, args=args))
         if not op.no_remember:
@@ -301,7 +309,7 @@ class InstanceReboot(_OnInstance):
             return [StepPlan(name=RebootInstance.NAME, args=args)]
         steps = []
         if self.was_running:
-            steps.append(stop_step(self.inst, self.node, timeout=op.shutdown_timeout))
+            steps.append(stop_step(self.inst, self.node, timeout=op.shutdown_timeout, pivot=True))
         if op.reboot_type == "full":
             steps.append(StepPlan(name=DetachDisks.NAME, args=args))
         return [

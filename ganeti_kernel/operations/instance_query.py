@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -91,26 +91,35 @@ def describe(view: ConfigView, inst: Instance, live: Mapping[str, Any] | None) -
     }
 
 
-def _nic(view: ConfigView, nic: Nic) -> dict[str, Any]:
+_NETWORK_FIELDS: Final = (
+    "uuid", "name", "network", "gateway", "network6", "gateway6", "mac_prefix", "tags",
+)  # fmt: skip
+
+
+def _nic(view: ConfigView, nic: Nic) -> list[Any]:
+    """Upstream 3.0's nine: name, UUID, address, MAC, mode, link, VLAN, network's UUID, network."""
     filled = view.fill_nic(nic)
     network = view.networks.get(nic.network or "")
-    return {
-        "mac": nic.mac,
-        "ip": nic.ip,
-        "mode": filled["mode"],
-        "link": filled["link"],
-        "vlan": filled["vlan"],
-        "network": network.name if network else None,
-        "uuid": nic.uuid,
-        "name": nic.name,
-    }
+    return [
+        nic.name,
+        nic.uuid,
+        nic.ip,
+        nic.mac,
+        filled["mode"],
+        filled["link"],
+        filled["vlan"],
+        nic.network,
+        {key: getattr(network, key) for key in _NETWORK_FIELDS} if network else None,
+    ]
 
 
 def _disk(built: GuestDisk, disk: Any, live: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Upstream 3.0's keys; a status is [path, major, minor, percent, seconds, degraded, local]."""
     device = live["paths"].get(built.uuid) if live else None
-    where = None
+    status = None
     if device is not None:
         where = device.path or ", ".join(f"{hv}:{uri}" for hv, uri in device.uris.items())
+        status = [where, None, None, None, None, False, 0]
     return {
         "iv_name": disk.iv_name,
         "dev_type": disk.dev_type,
@@ -120,7 +129,10 @@ def _disk(built: GuestDisk, disk: Any, live: Mapping[str, Any] | None) -> dict[s
         "name": disk.name,
         "uuid": disk.uuid,
         "spindles": disk.spindles,
-        "pstatus": where,
+        "pstatus": status,
+        "sstatus": None,
+        "drbd_info": None,
+        "children": [],
         "params": built.params,
     }
 

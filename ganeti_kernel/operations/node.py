@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -32,6 +33,7 @@ from ganeti_kernel.jobs.operation import (
     step,
     tell_failures,
 )
+from ganeti_kernel.jobs.patience import patiently
 from ganeti_kernel.objects import Node
 from ganeti_kernel.operations import candidates, finding, remote
 from ganeti_kernel.operations.config_objects import add_object, drop_object
@@ -50,6 +52,8 @@ from ganeti_kernel.version import PROTOCOL_VERSION
 
 SETUP_COMMAND: Final = "node-daemon-setup && daemon-util start-all"
 START_PATIENCE: Final = 30.0
+LEAVE_PATIENCE: Final = 10.0
+"""Seconds for which a node is asked: its daemon may be being restarted, or the node dead."""
 
 
 @step
@@ -100,10 +104,12 @@ def _trust(context: JobContext, uuid: str, digest: str | None) -> None:
 
 
 def _leave(context: JobContext, node: Node) -> None:
-    answer = context.nodes.call_many([node], "node_leave")[node.uuid]
-    if not answer.ok:
+    """Have a node forget the cluster; one that stays silent costs a warning."""
+    try:
+        patiently(partial(context.nodes.call, node, "node_leave"), patience=LEAVE_PATIENCE)
+    except GenericError as error:
         context.warn(
-            f"node {node.name} could not be told to leave ({answer.error}); stop its daemons "
+            f"node {node.name} could not be told to leave ({error}); stop its daemons "
             "with `daemon-util stop-all` and remove its data directory"
         )
 

@@ -18,6 +18,7 @@ from ganeti_kernel.paths import Paths
 
 BIN: Final = Path(sys.executable).parent
 TIMEOUT: Final = 120.0
+OS_SCRIPTS: Final = ("create", "import", "export", "rename")
 
 
 class Ran(NamedTuple):
@@ -46,6 +47,17 @@ class DevCluster:
         ran = self.run("gnt-devcluster", "down", "--root", str(self.root))
         shutil.rmtree(self.root, ignore_errors=True)
         assert ran.code == 0, ran.out + ran.err
+
+    def write_os(self, name: str, create: str = "exit 0") -> None:
+        """Give each node an OS definition; `create` is the shell text of its create script."""
+        for paths in self.nodes:
+            folder = paths.under(f"/srv/ganeti/os/{name}")
+            folder.mkdir(parents=True)
+            (folder / "ganeti_api_version").write_text("10\n")
+            for script in OS_SCRIPTS:
+                text = create if script == "create" else "exit 0"
+                (folder / script).write_text(f"#!/bin/sh\n{text}\n")
+                (folder / script).chmod(0o755)
 
     def run(self, program: str, *args: str, **options: Any) -> Ran:
         """Run one of this installation's programs on the machine itself."""

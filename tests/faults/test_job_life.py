@@ -311,3 +311,16 @@ def test_full_disk(tmp_path: Path, masters: Callable[..., Master]) -> None:
         master.stop()
     finally:
         subprocess.run(["umount", "-l", root], check=True, timeout=60)
+
+
+@pytest.mark.timeout(50)
+def test_a_job_that_has_ended_is_not_waited_for(master: Master) -> None:
+    """Upstream's clients ask again after the last log entry came together with the end."""
+    job_id = master.submit(quick("a"))
+    assert master.wait(job_id)[0] == "success"
+    with master.client() as client:
+        for _ in range(2):  # in the queue, then in the archive
+            answer = client.wait_for_job_change(job_id, ["status"], ["success"], 1000, 85)
+            assert answer is not None
+            assert answer[0] == ["success"]
+            client.call("ArchiveJob", [job_id])
