@@ -95,7 +95,12 @@ class AddressPoolError(GenericError):
 
 
 class RemoteError(GenericError):
-    """A node call failed on the way or on the node."""
+    """A node call failed on the way or on the node.
+
+    `uncertain`: the request may have got there, and nobody knows whether it was carried out.
+    """
+
+    uncertain = False
 
 
 class MasterReplaced(RemoteError):

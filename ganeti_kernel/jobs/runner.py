@@ -14,7 +14,14 @@ from typing import Any, Final
 
 import msgspec
 
-from ganeti_kernel.errors import GenericError, JobCanceled, JobLost, OpExecError, encode_error
+from ganeti_kernel.errors import (
+    GenericError,
+    JobCanceled,
+    JobLost,
+    OpExecError,
+    RemoteError,
+    encode_error,
+)
 from ganeti_kernel.jobs.channel import Channel
 from ganeti_kernel.jobs.context import ProcessContext
 from ganeti_kernel.jobs.hooks import Hooks
@@ -192,7 +199,8 @@ class JobRunner:
                 raise JobCanceled("Job canceled by request")
             try:
                 do = partial(_step(plan.name).do, self._context, plan.args)
-                outcome = patiently(do) if state.past_pivot or resumed else do()
+                patient = state.past_pivot or resumed
+                outcome = patiently(do) if patient else _certainly(do) if plan.resume else do()
             except Exception as error:
                 raise _at_step(plan.name, error) from error
             self._note(state, Ended(index, number, outcome))
@@ -292,6 +300,16 @@ def _step(name: str) -> Step:
     if cls is None:
         raise OpExecError(f"step {name} is not known to this version")
     return cls()
+
+
+def _certainly(do: Callable[[], Any]) -> Any:
+    """Do what can be resumed; when a node's answer was lost, do it again: it may have been done."""
+    try:
+        return do()
+    except RemoteError as error:
+        if not error.uncertain:
+            raise
+    return patiently(do)
 
 
 def _at_step(name: str, error: Exception) -> GenericError:

@@ -55,6 +55,7 @@ def stop_step(
     return StepPlan(
         name=StopInstance.NAME,
         pivot=pivot,
+        resume=pivot,
         args={
             "node": node_argument(node),
             "hypervisor": inst.hypervisor,

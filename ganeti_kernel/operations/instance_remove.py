@@ -21,8 +21,8 @@ from ganeti_kernel.operations.no_return import NO_RETURN
 class InstanceRemove(_OnInstance):
     """Shut an instance down, destroy its disks, take it out of the configuration.
 
-    There is no way back once the first disk is gone, so a removal that was interrupted is
-    carried on.
+    There is no way back once the guest was stopped, so a removal that was interrupted is carried
+    on.
     """
 
     OPCODE = OpInstanceRemove
@@ -53,12 +53,11 @@ class InstanceRemove(_OnInstance):
             return [NO_RETURN, forget]
         disks = view.instance_disks(self.inst)
         return [
-            stop_step(self.inst, self.node, timeout=op.shutdown_timeout, ignore=ignore),
+            stop_step(self.inst, self.node, timeout=op.shutdown_timeout, ignore=ignore, pivot=True),
             StepPlan(
                 name=DetachDisks.NAME,
                 args={"node": node_argument(self.node), "guest": msgspec.to_builtins(guest)},
             ),
-            NO_RETURN,
             *remove_steps(view, self.node, self.inst.name, disks, ignore=ignore),
             forget,
         ]

@@ -132,20 +132,26 @@ class NodeClient:
             wire.DEADLINE_HEADER: f"{deadline:g}",
             "Content-Type": "application/json",
         }
+        not_sent = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+        sent = False
         try:
             async with asyncio.timeout(deadline + GRACE):
                 try:
                     return await self._post(session, node, name, body, headers)
                 except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-                    if isinstance(error, aiohttp.ClientConnectorError):
+                    if isinstance(error, not_sent):
                         raise
+                    sent = True
                     return await self._post(session, node, name, body, headers)
         except aiohttp.ClientError as error:  # before TimeoutError: some are both
-            raise RemoteError(self._explain(node, error)) from None
+            sent = sent or not isinstance(error, not_sent)
+            failure = RemoteError(self._explain(node, error))
         except TimeoutError:
-            raise RemoteError(f"no answer within {deadline:g} seconds") from None
+            sent, failure = True, RemoteError(f"no answer within {deadline:g} seconds")
         except (OSError, ValueError) as error:
-            raise RemoteError(self._explain(node, error)) from None
+            sent, failure = True, RemoteError(self._explain(node, error))
+        failure.uncertain = sent
+        raise failure
 
     async def _post(
         self,

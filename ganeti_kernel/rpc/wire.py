@@ -56,4 +56,6 @@ def decode_reply(body: bytes, result: Any) -> Any:
 
 def remote(node: str, call: str, error: RemoteError) -> RemoteError:
     """The same error with node and call in its text."""
-    return type(error)(f"node {node}, call {call}: {error}")
+    named = type(error)(f"node {node}, call {call}: {error}")
+    named.uncertain = error.uncertain
+    return named
