@@ -23,6 +23,7 @@ from ganeti_kernel.specs.base import PluginContext
 from ganeti_kernel.specs.store import Put
 from ganeti_kernel.store.sqlite import SqliteBackend
 from ganeti_kernel.testing.devcluster import DevCluster
+from ganeti_kernel.testing.waiting import wait_until
 from tests.cluster.damage import edit, kept, remove, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -302,6 +303,10 @@ FAULTS: dict[str, tuple[Fault, tuple[str, ...]]] = {
         on_file(2, DISKS, disk_of(UP, make_directory)),
         (f"EINSTANCEFAULTYDISK {UP}",),
     ),
+    "a volume of nobody": (
+        on_file(3, f"{DISKS}/stray.example.com/x.file.disk0", write("x")),
+        (f"ENODEORPHANLV {NODE3}",),
+    ),
     "the storage directory is missing": (
         on_file(3, DISKS, remove),
         (f"ENODEFILESTORAGEPATHUNUSABLE {NODE3}",),
@@ -422,6 +427,29 @@ def test_the_hooks_environment_and_output(cluster: DevCluster) -> None:
     ]
     assert re.search(r"^.{24}       tags: $", told, re.MULTILINE), told
     assert re.search(r"^.{24}       GANETI_NODE_TAGS_node3.example.com=rack:b$", told, re.MULTILINE)
+
+
+def test_it_does_not_wait_for_jobs_and_leaves_out_what_they_change(cluster: DevCluster) -> None:
+    """An instance is down because a job that holds its lock is about to start it."""
+    gate = cluster.root / "gate"
+    folder = cluster.nodes[0].hooks_dir / "instance-start-pre.d"
+    folder.mkdir(parents=True)
+    script = folder / "10-wait"
+    script.write_text(f"#!/bin/sh\ntouch {gate}.at\nwhile [ ! -e {gate} ]; do sleep 0.1; done\n")
+    script.chmod(0o755)
+    guest = cluster.nodes[1].under(f"{GUESTS}/{UP}")
+    guest.unlink()
+    job = cluster.must("gnt-instance", "startup", "--submit", "--print-jobid", UP).strip()
+    try:
+        wait_until(Path(f"{gate}.at").exists, "the job to be at its hook")
+        code, found, told = verify(cluster)
+    finally:
+        gate.touch()
+        cluster.must("gnt-job", "wait", job)
+        shutil.rmtree(folder)
+    assert (code, found) == (0, []), told
+    assert f"NOTICE: instance {UP} was left out: a job is at work on it." in told
+    assert guest.exists()
 
 
 def test_options_and_misuse(cluster: DevCluster) -> None:

@@ -11,8 +11,8 @@ from ganeti_kernel.jobs.opcodes import (
     OpClusterVerifyConfig,
     OpClusterVerifyGroup,
 )
-from ganeti_kernel.jobs.operation import HookFailure, Lock, Operation, StepPlan, operation
-from ganeti_kernel.objects import Node
+from ganeti_kernel.jobs.operation import HookFailure, Lock, Operation, Pick, StepPlan, operation
+from ganeti_kernel.objects import Instance, Node, NodeGroup
 from ganeti_kernel.operations import finding
 from ganeti_kernel.operations.verify.report import CODES, Finding, Reporter
 from ganeti_kernel.operations.verify.steps import SubmitJobs, VerifyConfig, VerifyGroup
@@ -87,23 +87,38 @@ class ClusterVerifyGroup(_Verification):
     HOOKS_PATH = "cluster-verify"
 
     def locks(self) -> Sequence[Lock]:
+        group, nodes, _instances = self._objects()
+        return [Lock("nodegroup", group.uuid), *(Lock("node", node.uuid) for node in nodes)]
+
+    def pick(self) -> Pick:
+        """What is free; a job that is at work on the rest neither waits for us nor we for it."""
+        _group, nodes, instances = self._objects()
+        bundles = [[Lock("instance", inst.name)] for inst in instances]
+        bundles += [[Lock("node-res", node.uuid)] for node in nodes]
+        return Pick(bundles, least=0)
+
+    def _objects(self) -> tuple[NodeGroup, list[Node], list[Instance]]:
         view = self.context.view
         group = finding.group(view, self.op.group_name)
         nodes = view.group_members.get(group.uuid, [])
-        instances = [inst for node in nodes for inst in view.primary_instances.get(node.uuid, ())]
-        return [
-            Lock("nodegroup", group.uuid),
-            *(Lock("node", node.uuid) for node in nodes),
-            *(Lock("instance", inst.name) for inst in instances if inst.name),
-        ]
+        found = [inst for node in nodes for inst in view.primary_instances.get(node.uuid, ())]
+        return group, nodes, [inst for inst in found if inst.name]
 
     def check(self) -> None:
         super().check()
         self.group = finding.group(self.context.view, self.op.group_name)
 
     def plan(self) -> Sequence[StepPlan]:
+        _group, nodes, instances = self._objects()
+        held = {(lock.level, lock.name) for lock in self.context.held}
         args = {
             **self.common(),
+            "busy_instances": sorted(
+                inst.name for inst in instances if ("instance", inst.name) not in held
+            ),
+            "busy_nodes": sorted(
+                node.name for node in nodes if ("node-res", node.uuid) not in held
+            ),
             "group": self.group.uuid,
             "skip_checks": list(self.op.skip_checks),
         }

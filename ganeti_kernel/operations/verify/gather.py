@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from ganeti_kernel.operations.verify.node import Asked
 from ganeti_kernel.operations.verify.report import Finding
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.rpc.results import DiskState, NodeReport, NodeState, StorageUnit
+from ganeti_kernel.specs.disk_template import Volume
 
 MASTER_IP_SCRIPT: Final = "/etc/ganeti/scripts/master-ip-setup"
 
@@ -46,6 +47,7 @@ class Gathered:
     states: dict[str, NodeReport | NodeState] = field(default_factory=dict)
     running: dict[str, list[str]] = field(default_factory=dict)
     disks: list[tuple[Instance, Node, list[Disk], list[DiskState]]] = field(default_factory=list)
+    volumes: dict[str, list[Volume]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -196,8 +198,10 @@ def _ask_instances(
                 out.findings.append(Finding("ENODEHV", node.name, text))
 
 
-def ask_disks(context: JobContext, nodes: Iterable[Node], out: Gathered) -> None:
-    """Look at the disks on their primary nodes.
+def ask_disks(
+    context: JobContext, nodes: Iterable[Node], out: Gathered, busy: Collection[str] = ()
+) -> None:
+    """Look at the disks on their primary nodes, except those of `busy` instances.
 
     Those of stopped instances only where looking takes no more than a directory: other templates
     may have to attach a disk to see it.
@@ -211,7 +215,9 @@ def ask_disks(context: JobContext, nodes: Iterable[Node], out: Gathered) -> None
         chosen = wanted[node.uuid] = [
             (inst, view.instance_disks(inst))
             for inst in view.primary_instances.get(node.uuid, ())
-            if inst.disks and (inst.disks_active or has_feature(view.disk_template(inst), "file"))
+            if inst.disks
+            and inst.name not in busy
+            and (inst.disks_active or has_feature(view.disk_template(inst), "file"))
         ]
         group = view.node_group(node)
         built = [
@@ -232,6 +238,30 @@ def ask_disks(context: JobContext, nodes: Iterable[Node], out: Gathered) -> None
         for inst, disks in wanted[node.uuid]:
             out.disks.append((inst, node, disks, states[: len(disks)]))
             del states[: len(disks)]
+
+
+def ask_volumes(context: JobContext, nodes: Iterable[Node], out: Gathered) -> None:
+    """The volumes on each node, of the enabled templates that can list them."""
+    units = [
+        unit for unit in storage_units(context.view)[0] if has_feature(unit.template, "volumes")
+    ]
+    asked = [
+        (node, {"units": usable})
+        for node in nodes
+        if node.name in out.reports and node.vm_capable
+        # one that has no usable storage has been told of
+        if (usable := [u for u in units if u.template not in out.reports[node.name].storage])
+    ]
+    for node, answer in zip(
+        [node for node, _args in asked],
+        context.nodes.call_each(asked, "volumes_list").values(),
+        strict=True,
+    ):
+        if answer.ok:
+            out.volumes[node.name] = answer.value
+        else:
+            text = f"cannot list its volumes: {answer.error}"
+            out.findings.append(Finding("ENODERPC", node.name, text))
 
 
 def free_memory(view: ConfigView, nodes: Iterable[Node], out: Gathered) -> dict[str, int]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from ganeti_kernel.objects import ConfigView, Disk, Instance, Node
 from ganeti_kernel.operations.ipolicy import policy_of, spec_of, violations
 from ganeti_kernel.operations.verify.report import Finding
 from ganeti_kernel.rpc.results import DiskState
+from ganeti_kernel.specs.disk_template import Volume
 
 MIB = 1 << 20
 
@@ -94,6 +97,23 @@ def check_running(view: ConfigView, running: Mapping[str, Collection[str]]) -> I
                 yield Finding("EINSTANCEWRONGNODE", known.name, text)
 
 
+def settled(
+    findings: Iterable[Finding], instances: Collection[str], nodes: Collection[str]
+) -> Iterator[Finding]:
+    """Findings without those that only show that a job is at work there.
+
+    `instances` and `nodes` are names: jobs are changing these instances, or make and remove
+    something on these nodes.
+    """
+    passing = {
+        "EINSTANCEDOWN": instances,
+        "EINSTANCEWRONGNODE": instances,
+        "ENODEORPHANINSTANCE": nodes,
+        "ENODEORPHANLV": nodes,
+    }
+    return (item for item in findings if item.item not in passing.get(item.code, ()))
+
+
 def check_disks(
     inst: Instance, node: Node, disks: Sequence[Disk], states: Sequence[DiskState]
 ) -> Iterator[Finding]:
@@ -108,12 +128,35 @@ def check_disks(
             yield Finding("EINSTANCEFAULTYDISK", inst.name, text)
         elif state.degraded:
             yield Finding("EINSTANCEFAULTYDISK", inst.name, f"{what} on {node.name} is degraded")
-        elif state.size is not None and state.size != disk.size * MIB:
+        elif state.size is not None and state.size // MIB != disk.size:
             text = (
                 f"{what} on {node.name} has {state.size / MIB:.10g} MiB instead of {disk.size} MiB;"
                 " gnt-cluster repair-disk-sizes corrects the record"
             )
             yield Finding("EINSTANCEFAULTYDISK", inst.name, text)
+
+
+def check_volumes(view: ConfigView, volumes: Mapping[str, Sequence[Volume]]) -> Iterator[Finding]:
+    """Volumes (by node name) that belong to no disk of the configuration and are not reserved."""
+    known = {_key(disk.logical_id) for disk in _all_disks(view.disks.values())}
+    reserved = [re.compile(pattern) for pattern in view.cluster.reserved_lvs]
+    for name, found in sorted(volumes.items()):
+        for volume in found:
+            label = f"{volume.pool}/{volume.name}"
+            if any(_key(ident) in known for ident in volume.logical_ids):
+                continue
+            if not any(pattern.match(label) for pattern in reserved):
+                yield Finding("ENODEORPHANLV", name, f"volume {label} is unknown")
+
+
+def _key(logical_id: Sequence[Any]) -> str:
+    return repr(list(logical_id))
+
+
+def _all_disks(disks: Iterable[Disk]) -> Iterator[Disk]:
+    for disk in disks:
+        yield disk
+        yield from _all_disks(disk.children)
 
 
 # -- memory --------------------------------------------------------------------------------------

@@ -29,8 +29,8 @@ GROUP_CODES: Final = (
     "EINSTANCESPLITGROUPS", "EINSTANCEUNSUITABLENODE", "EINSTANCEWRONGNODE",
     "ENODEFILESTORAGEPATHS", "ENODEFILESTORAGEPATHUNUSABLE", "ENODEGLUSTERSTORAGEPATHUNUSABLE",
     "ENODEHOOKS", "ENODEHV", "ENODEN1", "ENODENET", "ENODEOOBPATH", "ENODEORPHANINSTANCE",
-    "ENODEOS", "ENODERPC", "ENODESETUP", "ENODESHAREDFILESTORAGEPATHUNUSABLE", "ENODETIME",
-    "ENODEUSERSCRIPTS", "ENODEVERSION",
+    "ENODEORPHANLV", "ENODEOS", "ENODERPC", "ENODESETUP", "ENODESHAREDFILESTORAGEPATHUNUSABLE",
+    "ENODETIME", "ENODEUSERSCRIPTS", "ENODEVERSION",
 )  # fmt: skip
 """Codes that the verification of a node group looks for."""
 
@@ -90,7 +90,9 @@ def authority_problem(key: bytes, certificate: bytes) -> str | None:
 
 @step
 class VerifyGroup(Step):
-    """Arguments: group (UUID), skip_checks, and those of Reporter."""
+    """Arguments: group (UUID), skip_checks, busy_instances and busy_nodes (names: other jobs are
+    at work on them), and those of Reporter.
+    """
 
     NAME = "verify.group"
 
@@ -106,7 +108,8 @@ class VerifyGroup(Step):
         out.section("Gathering information about the master node")
         master = gather.master_files()
         out.section(f"Gathering disk information ({len(online)} nodes)")
-        gather.ask_disks(context, online, found)
+        gather.ask_disks(context, online, found, args["busy_instances"])
+        gather.ask_volumes(context, online, found)
         view = context.view
         out.section("Verifying configuration file consistency")
         out.tell(files.check_files(view, online, found.reports, master))
@@ -114,8 +117,9 @@ class VerifyGroup(Step):
             if item.uuid in found.states:
                 out.tell(files.check_copies(view, item, found.states[item.uuid]))
         self._nodes(out, view, group, found)
-        self._instances(out, view, group, found)
+        self._instances(out, view, group, found, args)
         out.section("Verifying orphan volumes")
+        out.tell(_settled(instances.check_volumes(view, found.volumes), args))
         out.section("Verifying N+1 Memory redundancy")
         if "nplusone_mem" not in args["skip_checks"]:
             free = gather.free_memory(view, online, found)
@@ -123,6 +127,11 @@ class VerifyGroup(Step):
         out.section("Other Notes")
         for text in instances.count_notes(view, members, gather.has_feature):
             out.notice(text)
+        for name in args["busy_instances"]:
+            out.notice(f"instance {name} was left out: a job is at work on it.")
+        for name in args["busy_nodes"]:
+            text = f"a job is at work on node {name}: unknown instances and volumes there were"
+            out.notice(f"{text} not looked for.")
         out.simulate(GROUP_CODES, group.name)
         return not out.bad
 
@@ -147,7 +156,11 @@ class VerifyGroup(Step):
 
     @staticmethod
     def _instances(
-        out: Reporter, view: ConfigView, group: NodeGroup, found: gather.Gathered
+        out: Reporter,
+        view: ConfigView,
+        group: NodeGroup,
+        found: gather.Gathered,
+        args: Mapping[str, Any],
     ) -> None:
         out.section("Verifying instance status")
         own = [
@@ -161,7 +174,11 @@ class VerifyGroup(Step):
             out.tell(instances.check_placement(view, inst, gather.has_feature))
         for inst, item, disks, states in found.disks:
             out.tell(instances.check_disks(inst, item, disks, states))
-        out.tell(instances.check_running(view, found.running))
+        out.tell(_settled(instances.check_running(view, found.running), args))
+
+
+def _settled(findings: Iterator[Finding], args: Mapping[str, Any]) -> Iterator[Finding]:
+    return instances.settled(findings, args["busy_instances"], args["busy_nodes"])
 
 
 @step

@@ -297,6 +297,30 @@ def system(number: int, **fields: Any) -> Callable[[Recorded], Any]:
     return lambda it: it.report(number)["os"][0].update(fields)
 
 
+def volume(name: str) -> Callable[[Recorded], Any]:
+    """A file beside those of the instances on node2, which are listed too."""
+
+    def change(it: Recorded) -> None:
+        folder, driver = "/srv/ganeti/file-storage", "loop"
+        own = str(it.disk("a")["logical_id"][1])
+        it.volumes[NODE2] = [
+            {
+                "name": path.removeprefix(f"{folder}/"),
+                "pool": folder,
+                "size": 8,
+                "logical_ids": [[driver, path]],
+            }
+            for path in (own, f"{folder}/{name}")
+        ]
+
+    return change
+
+
+def reserved(it: Recorded) -> None:
+    volume("keep-me")(it)
+    it.config["cluster"]["reserved_lvs"] = [r".*/keep-.*"]
+
+
 def demote(it: Recorded) -> None:
     it.node(3).update(master_candidate=False)
     it.config["cluster"]["candidate_certs"].pop(it.node(3)["uuid"])
@@ -457,6 +481,7 @@ NODE_FAULTS = [
         f"ENODEORPHANINSTANCE {NODE1}",
         f"ENODEORPHANINSTANCE {NODE3}",
     ),
+    fault("volume of nobody", volume("stray"), f"ENODEORPHANLV {NODE2}"),
     fault(
         "disk is missing",
         lambda it: it.disks[it.disk("a")["uuid"]].update(exists=False),
@@ -567,6 +592,32 @@ def test_a_fault_of_the_authority(authority: Path, spoil: Callable[[Path], Any],
     found = parse(verify_config(Recorded()))
     assert {item.code for item in found} == {"ECLUSTERCERT"}
     assert any(text in item.text for item in found)
+
+
+def test_a_reserved_volume_is_nobodys_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Recorded()
+    reserved(it)
+    it.distribute()
+    assert parse(verify_group(it, monkeypatch)) == []
+
+
+def test_what_a_job_is_at_work_on_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    it = Recorded()
+    it.distribute()
+    it.running[NODE2].remove(A)
+    it.running[NODE3].append("new.example.com")
+    it.disks[it.disk("a")["uuid"]]["exists"] = False
+    volume("new")(it)
+    lines = verify_group(it, monkeypatch, busy_instances=[A], busy_nodes=[NODE2, NODE3])
+    assert parse(lines) == []
+    assert f"  - NOTICE: instance {A} was left out: a job is at work on it." in lines
+    codes = sorted(item.code for item in parse(verify_group(it, monkeypatch)))
+    assert codes == [
+        "EINSTANCEDOWN",
+        "EINSTANCEMISSINGDISK",
+        "ENODEORPHANINSTANCE",
+        "ENODEORPHANLV",
+    ]
 
 
 def test_there_are_more_than_forty_kinds() -> None:

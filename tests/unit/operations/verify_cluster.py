@@ -33,6 +33,8 @@ ARGS = {
     "verbose": False,
     "debug_simulate_errors": False,
     "skip_checks": [],
+    "busy_instances": [],
+    "busy_nodes": [],
 }
 
 
@@ -75,6 +77,7 @@ class Recorded:
             uuid: {"exists": True, "size": disk["size"] << 20}
             for uuid, disk in self.config["disks"].items()
         }
+        self.volumes: dict[str, list[Json]] = {}
         self.silent: set[str] = set()
         self.sealed = False
         _add_network(self.config)
@@ -184,6 +187,8 @@ class Context:
         if name == "instances_list":
             found = [{"name": item} for item in cluster.running.get(node.name, [])]
             return dict.fromkeys(args["hypervisors"], found)
+        if name == "volumes_list":
+            return cluster.volumes.get(node.name, [])
         report = cluster.reports[node.name]
         if name == "node_files":
             return {key: report[key] for key in ("ssconf", "config_serial")}
