@@ -2,106 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
 
 import click
 
 from ganeti_cli import master, policy, values
 from ganeti_cli.app import Misuse
-from ganeti_cli.failures import NotCluster
+from ganeti_cli.cluster_options import make_opcode, settings_options
+from ganeti_cli.failures import NotCluster, explain
 from ganeti_cli.options import options
+from ganeti_kernel import errors
 from ganeti_kernel.paths import Paths
 
-_FIELDS = {
-    "mac_prefix": "mac_prefix",
-    "candidate_pool_size": "candidate_pool_size",
-    "master_netdev": "master_netdev",
-    "master_netmask": "master_netmask",
-    "file_storage_dir": "file_storage_dir",
-    "shared_file_storage_dir": "shared_file_storage_dir",
-    "gluster_storage_dir": "gluster_storage_dir",
-    "default_iallocator": "default_iallocator",
-    "maintain_node_health": "maintain_node_health",
-    "prealloc_wipe_disks": "prealloc_wipe_disks",
+F = TypeVar("F", bound=Callable[..., Any])
+
+DIRECTORIES: Final = {
+    "file_storage_dir": "/srv/ganeti/file-storage",
+    "shared_file_storage_dir": "/srv/ganeti/shared-file-storage",
+    "gluster_storage_dir": "/var/run/ganeti/gluster",
 }
-"""Option -> field of the cluster, for options that are kept as they are."""
+"""Where disks that are files lie unless told otherwise (upstream 3.0)."""
+
+SPECS: Final = {
+    "cpu_count": "cpu-count",
+    "disk_count": "disk-count",
+    "disk_size": "disk-size",
+    "mem_size": "memory-size",
+    "nic_count": "nic-count",
+}
+"""End of the option --specs-… -> key of the policy: upstream's older way to say limits."""
+
+
+def _specs_options(function: F) -> F:
+    for name in SPECS:
+        function = click.option(
+            f"--specs-{name.replace('_', '-')}",
+            f"specs_{name}",
+            type=values.KEY_VALUES,
+            metavar="min=N,max=N,std=N",
+            help="Limits of one kind; the older form of --ipolicy-bounds-specs.",
+        )(function)
+    return function
 
 
 @click.command()
 @click.argument("name", metavar="CLUSTER")
-@click.option("--enabled-hypervisors", type=values.COMMA_LIST, help="The first is the default.")
-@click.option("--enabled-disk-templates", type=values.COMMA_LIST, help="The first is the default.")
-@click.option(
-    "-H",
-    "--hypervisor-parameters",
-    "hvparams",
-    type=values.IDENT,
-    multiple=True,
-    metavar="NAME:KEY=VALUE,…",
-    help="Parameters of a hypervisor.",
-)
-@click.option("--node-parameters", "ndparams", type=values.KEY_VALUES, help="Node parameters.")
-@click.option(
-    "--ipolicy-bounds-specs", "bounds", type=policy.BOUNDS, help="Least and largest instances."
-)
-@click.option("--ipolicy-std-specs", "std", type=values.KEY_VALUES, help="A usual instance.")
+@settings_options(making=True)
+@_specs_options
 @click.option("-s", "--secondary-ip", metavar="ADDRESS", help="Address of the data network.")
 @click.option(
-    "-m",
-    "--mac-prefix",
-    metavar="AA:BB:CC",
-    default="aa:00:00",
-    show_default=True,
-    help="Prefix of generated MAC addresses.",
+    "--primary-ip-version",
+    type=click.Choice(["4"]),
+    default="4",
+    help="Of nodes' addresses; version 6 is not available yet.",
 )
-@click.option(
-    "-C",
-    "--candidate-pool-size",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="How many nodes keep the configuration.",
-)
-@click.option("--master-netdev", metavar="DEVICE", help="Device of the master's address.")
-@click.option("--master-netmask", type=click.IntRange(0, 128), help="Prefix length of it.")
-@click.option(
-    "--file-storage-dir",
-    default="/srv/ganeti/file-storage",
-    show_default=True,
-    help="Where disks that are files lie.",
-)
-@click.option(
-    "--shared-file-storage-dir",
-    default="/srv/ganeti/shared-file-storage",
-    show_default=True,
-    help="The same on a shared file system.",
-)
-@click.option(
-    "--gluster-storage-dir",
-    default="/var/run/ganeti/gluster",
-    show_default=True,
-    help="Where gluster is mounted.",
-)
-@click.option("-I", "--default-iallocator", help="Allocator that chooses nodes.")
-@click.option("--maintain-node-health", type=values.YES_NO, help="Clean offline nodes up.")
-@click.option("--prealloc-wipe-disks", type=values.YES_NO, help="Wipe new disks.")
+@click.option("--ssh-key-type", type=click.Choice(["dsa", "ecdsa", "rsa"]), help="Kept.")
+@click.option("--ssh-key-bits", type=click.IntRange(min=1), help="Kept.")
 @click.option("--no-ssh-init", is_flag=True, help="Accepted; ssh is never changed.")
 @click.option("--no-etc-hosts", is_flag=True, help="Accepted; /etc/hosts is never changed.")
 @click.option("--no-start", is_flag=True, help="Do not start the daemons.")
-@options("beparams", "nicparams")
+@options()
 def init(name: str, **given: Any) -> int:
     """Make a cluster whose only node is this machine, and start its daemons."""
     from ganeti_kernel.daemons import control
     from ganeti_kernel.operations import bootstrap
 
     paths = Paths.from_environment()
-    bootstrap.initialise(paths, _cluster_options(name, given), lambda text: click.echo(f"* {text}"))
+    wanted = _cluster_options(name, given)
+    bootstrap.initialise(paths, wanted, lambda text: click.echo(f"* {text}"))
     if not given["no_start"]:
         started = control.start_all(paths)
         click.echo(f"* started {', '.join(started)}")
         _run(paths, "init", "OP_CLUSTER_POST_INIT")
+        if wanted.settings.get("master_netdev"):
+            _move_address(
+                paths,
+                "init",
+                "OP_CLUSTER_ACTIVATE_MASTER_IP",
+                "Mend that, then `gnt-cluster activate-master-ip`.",
+            )
     return 0
+
+
+def _move_address(paths: Paths, command: str, opcode: str, then: str) -> None:
+    """Bring the cluster's address up or take it down; that it fails is told and ends nothing."""
+    try:
+        _run(paths, command, opcode)
+    except errors.GenericError as error:
+        click.echo(f"The cluster's address: {explain(error)[0]}\n{then}", err=True)
 
 
 def _run(paths: Paths, command: str, opcode: str) -> None:
@@ -112,32 +101,42 @@ def _run(paths: Paths, command: str, opcode: str) -> None:
 
 def _cluster_options(name: str, given: Mapping[str, Any]) -> Any:
     from ganeti_kernel.operations.bootstrap import ClusterOptions
-    from ganeti_kernel.operations.inherited import check_ndparams
-    from ganeti_kernel.operations.instance_params import check_beparams
 
-    ipolicy: dict[str, Any] = {}
-    if given["bounds"]:
-        ipolicy["minmax"] = given["bounds"]
-    if given["std"]:
-        try:
-            ipolicy["std"] = policy.parse_specs(given["std"])
-        except ValueError as error:
-            raise Misuse(f"--ipolicy-std-specs: {error}") from None
-    fields = {
-        field: given[option] for option, field in _FIELDS.items() if given[option] is not None
-    }
+    settings = {**DIRECTORIES, **make_opcode(given)}
+    limits = old_specs(given)
+    if limits:
+        if {"minmax", "std"} & set(settings.get("ipolicy", ())):
+            raise Misuse("--specs-… and --ipolicy-…-specs say the same: give one of them")
+        settings["ipolicy"] = {**settings.get("ipolicy", {}), **limits}
+    fields = {key: given[key] for key in ("ssh_key_type", "ssh_key_bits") if given[key]}
     return ClusterOptions(
         name=name,
-        enabled_hypervisors=given["enabled_hypervisors"] or [],
-        enabled_disk_templates=given["enabled_disk_templates"] or [],
-        hvparams={ident: settings or {} for ident, settings in given["hvparams"]},
-        beparams=check_beparams(given["beparams"] or {}),
-        nicparams=given["nicparams"] or {},
-        ndparams=check_ndparams(given["ndparams"] or {}),
-        ipolicy=ipolicy,
+        enabled_hypervisors=settings.pop("enabled_hypervisors", []),
+        enabled_disk_templates=settings.pop("enabled_disk_templates", []),
+        settings=settings,
         fields=fields,
         secondary_ip=given["secondary_ip"],
     )
+
+
+def old_specs(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The policy that `--specs-…` options ask for; what they leave out is the built-in policy's."""
+    from ganeti_kernel.objects.params import IPOLICY_DEFAULTS
+
+    asked = {key: given[f"specs_{name}"] for name, key in SPECS.items() if given[f"specs_{name}"]}
+    if not asked:
+        return {}
+    limits = IPOLICY_DEFAULTS["minmax"][0]
+    sides = {"min": {**limits["min"]}, "max": {**limits["max"]}, "std": {**IPOLICY_DEFAULTS["std"]}}
+    for key, values_ in asked.items():
+        for side, value in values_.items():
+            if side not in sides:
+                raise Misuse(f"--specs-… {side}: there are min, max and std")
+            try:
+                sides[side] |= policy.parse_specs({key: value})
+            except ValueError as error:
+                raise Misuse(f"--specs-…: {error}") from None
+    return {"minmax": [{"min": sides["min"], "max": sides["max"]}], "std": sides["std"]}
 
 
 @click.command()
@@ -159,6 +158,13 @@ def destroy(yes_do_it: bool, **_given: Any) -> int:
             f"destroying cluster {cluster} cannot be undone; say --yes-do-it if you mean it"
         )
     _run(paths, "destroy", "OP_CLUSTER_DESTROY")
+    if master.read_ssconf(paths, "master_netdev"):
+        _move_address(
+            paths,
+            "destroy",
+            "OP_CLUSTER_DEACTIVATE_MASTER_IP",
+            "Take it from the device by hand.",
+        )
     click.echo("* stopping the daemons")
     control.stop_all(paths)
     bootstrap.forget_cluster(paths)

@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from ganeti_kernel.config.bootstrap import initial_view, store_view
+from ganeti_kernel.config.changes import apply
 from ganeti_kernel.config.datafile import dump
 from ganeti_kernel.config.ssconf import read_ssconf, ssconf_values, write_ssconf
 from ganeti_kernel.errors import (
@@ -26,9 +29,9 @@ from ganeti_kernel.errors import (
 )
 from ganeti_kernel.files import write_durably
 from ganeti_kernel.objects import ConfigView
+from ganeti_kernel.operations import cluster_params, cluster_settings
 from ganeti_kernel.paths import Paths, host_name
 from ganeti_kernel.plugins import Registry
-from ganeti_kernel.plugins.parameters import validate
 from ganeti_kernel.rpc.certificates import create_authority, fingerprint, issue_certificate
 from ganeti_kernel.rpc.resolve import resolve
 from ganeti_kernel.specs import PluginContext
@@ -40,16 +43,15 @@ HMAC_BYTES: Final = 20
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterOptions:
-    """What `gnt-cluster init` was told; None or empty: the default."""
+    """What `gnt-cluster init` was told; None or empty: the default.
+
+    `settings`: fields of OP_CLUSTER_SET_PARAMS; `fields`: of the cluster, as they are.
+    """
 
     name: str
     enabled_hypervisors: list[str] = field(default_factory=list)
     enabled_disk_templates: list[str] = field(default_factory=list)
-    hvparams: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    beparams: Mapping[str, Any] = field(default_factory=dict)
-    nicparams: Mapping[str, Any] = field(default_factory=dict)
-    ndparams: Mapping[str, Any] = field(default_factory=dict)
-    ipolicy: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
     secondary_ip: str | None = None
 
@@ -86,16 +88,13 @@ def initialise(paths: Paths, options: ClusterOptions, say: Callable[[str], None]
             master_ip=master_ip,
             candidate_cert=fingerprint(identity.certificate),
             now=time.time(),
-            hvparams=_hypervisors(registry, options),
+            hvparams=_defaults(registry, "hypervisor"),
             enabled_hypervisors=_enabled_hypervisors(registry, options),
-            diskparams=_templates(registry),
+            diskparams=_defaults(registry, "disk_template"),
             enabled_disk_templates=_enabled_templates(registry, options),
-            beparams=options.beparams,
-            nicparams=options.nicparams,
-            ndparams=options.ndparams,
-            ipolicy=options.ipolicy,
             **options.fields,
         )
+        view = with_settings(view, options.settings, say)
         say("creating the configuration store")
         made += [paths.store_file, *companions(paths.store_file), paths.config_file]
         store = open_store(paths, create=True)
@@ -177,21 +176,24 @@ def _address(text: str | None) -> str | None:
         raise OpPrereqError(f"secondary IP '{text}' is not an address", ECODE_INVAL) from None
 
 
-def _descriptions(registry: Registry, kind: str) -> dict[str, Any]:
+def with_settings(
+    view: ConfigView, settings: Mapping[str, Any], say: Callable[[str], None]
+) -> ConfigView:
+    """A new cluster's configuration with settings of its own; refuses a wrong one by its name.
+
+    `settings`: fields of OP_CLUSTER_SET_PARAMS.
+    """
+    fields = dict(cluster_settings.new_fields(view, settings, say))
+    cluster = msgspec.structs.replace(view.cluster, **fields)
+    cluster_params.check_templates(view, cluster)
+    kept = {"serial_no": view.serial_no, "mtime": view.mtime}
+    return apply(view, {("cluster", "cluster"): cluster}, **kept)
+
+
+def _defaults(registry: Registry, kind: str) -> dict[str, dict[str, Any]]:
+    """Every installed plugin's parameters as they are without settings."""
     good, _broken = registry.load_all(kind)
-    return {name: plugin.describe() for name, plugin in good.items()}
-
-
-def _hypervisors(registry: Registry, options: ClusterOptions) -> dict[str, dict[str, Any]]:
-    """Every installed hypervisor's parameters: defaults, and what the user set on top."""
-    out = {name: item.defaults() for name, item in _descriptions(registry, "hypervisor").items()}
-    for name, values in options.hvparams.items():
-        description = _describe(registry, "hypervisor", name)
-        good, problems = validate(description.parameters, values, "hypervisor parameter")
-        if problems:
-            raise OpPrereqError(f"{name}: {'; '.join(problems)}", ECODE_INVAL)
-        out[name] |= good
-    return out
+    return {name: plugin.describe().defaults() for name, plugin in good.items()}
 
 
 def _enabled_hypervisors(registry: Registry, options: ClusterOptions) -> list[str]:
@@ -203,12 +205,6 @@ def _enabled_hypervisors(registry: Registry, options: ClusterOptions) -> list[st
     for name in names:
         _describe(registry, "hypervisor", name)
     return names
-
-
-def _templates(registry: Registry) -> dict[str, dict[str, Any]]:
-    return {
-        name: item.defaults() for name, item in _descriptions(registry, "disk_template").items()
-    }
 
 
 def _enabled_templates(registry: Registry, options: ClusterOptions) -> list[str]:

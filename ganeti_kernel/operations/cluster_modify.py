@@ -25,10 +25,8 @@ from ganeti_kernel.objects.params import fill
 from ganeti_kernel.operations import (
     candidates,
     cluster_params,
-    cluster_values,
-    facts,
+    cluster_settings,
     finding,
-    inherited,
     master_ip,
 )
 from ganeti_kernel.operations.diagnose import usable_nodes
@@ -38,17 +36,6 @@ PARAMETERS = Lock("cluster", "[parameters]", exclusive=True)
 """Held by whoever changes the cluster object beyond its tags."""
 
 ADDRESS_FIELDS = ("master_netdev", "master_netmask", "use_external_mip_script")
-EMPTYING = frozenset(
-    {
-        "default_iallocator_params",
-        "reserved_lvs",
-        "compression_tools",
-        "uid_pool",
-        "enabled_hypervisors",
-        "enabled_disk_templates",
-    }
-)
-"""Fields that an empty list or object empties; for others it means: not given."""
 
 
 @step
@@ -78,16 +65,6 @@ def set_cluster(cluster: Cluster, fields: Mapping[str, Any]) -> StepPlan:
     return StepPlan(name=SetCluster.NAME, args=msgspec.to_builtins(args))
 
 
-def given(op: OpClusterSetParams) -> dict[str, Any]:
-    """The opcode's fields that ask for something."""
-    values = {name: getattr(op, name) for name in op.__struct_fields__ if name != "force"}
-    return {
-        name: value
-        for name, value in values.items()
-        if value is not None and (value not in ({}, []) or name in EMPTYING)
-    }
-
-
 @operation
 class ClusterSetParams(Operation[OpClusterSetParams]):
     """Change the cluster's settings; all of them or none."""
@@ -96,7 +73,7 @@ class ClusterSetParams(Operation[OpClusterSetParams]):
     HOOKS_PATH = "cluster-modify"
 
     def locks(self) -> Sequence[Lock]:
-        asked = given(self.op)
+        asked = cluster_settings.given(self.op)
         locks = [PARAMETERS]
         if {"enabled_hypervisors", "enabled_disk_templates", "nicparams"} & set(asked):
             # No instance may begin to use meanwhile what is taken away.
@@ -109,8 +86,8 @@ class ClusterSetParams(Operation[OpClusterSetParams]):
 
     def check(self) -> None:
         view, old = self.context.view, self.context.view.cluster
-        self.asked = given(self.op)
-        changed = dict(self._fields())
+        self.asked = cluster_settings.given(self.op)
+        changed = dict(cluster_settings.new_fields(view, self.asked, self.context.log))
         self.fields = {name: new for name, new in changed.items() if new != getattr(old, name)}
         self.after = msgspec.structs.replace(old, **self.fields)
         hypervisors, templates = (
@@ -126,86 +103,6 @@ class ClusterSetParams(Operation[OpClusterSetParams]):
         if "candidate_pool_size" in self.asked:
             size = self.after.candidate_pool_size
             self.promoted = candidates.promotable(self.context, view.nodes.values(), size)
-
-    # -- new values ------------------------------------------------------------------------------
-
-    def _fields(self) -> Iterator[tuple[str, Any]]:
-        """The cluster's fields with their new values."""
-        view, asked = self.context.view, self.asked
-        for name, (field, check) in cluster_values.CHECKS.items():
-            if name in asked:
-                yield field, check(view, asked[name])
-        yield from self._inherited()
-        yield from self._enabled()
-        yield from self._lists()
-
-    def _inherited(self) -> Iterator[tuple[str, Any]]:
-        cluster, asked = self.context.view.cluster, self.asked
-        for name, merge in (
-            ("os_hvp", cluster_params.os_hvp),
-            ("beparams", cluster_params.beparams),
-            ("ndparams", cluster_params.ndparams),
-            ("diskparams", cluster_params.diskparams),
-            ("ipolicy", cluster_params.instance_policy),
-        ):
-            if name in asked:
-                yield name, merge(cluster, asked[name])
-        if "nicparams" in asked:
-            yield "nicparams", cluster_params.nicparams(self.context.view, asked["nicparams"])
-        for name in ("osparams", "osparams_private_cluster"):
-            if name in asked:
-                yield name, cluster_params.osparams(getattr(cluster, name), asked[name])
-        if "hv_state" in asked:
-            own = cluster.hv_state_static
-            yield "hv_state_static", inherited.merge_hv_state(own, asked["hv_state"])
-        if "disk_state" in asked:
-            own = cluster.disk_state_static
-            yield "disk_state_static", inherited.merge_disk_state(own, asked["disk_state"])
-
-    def _enabled(self) -> Iterator[tuple[str, Any]]:
-        cluster, asked = self.context.view.cluster, self.asked
-        hypervisors: list[str] = []
-        if "enabled_hypervisors" in asked:
-            names = asked["enabled_hypervisors"]
-            hypervisors = cluster_params.enabled("hypervisor", "hypervisor", names)
-            yield "enabled_hypervisors", hypervisors
-        if hypervisors or "hvparams" in asked:
-            values = asked.get("hvparams", {})
-            yield "hvparams", cluster_params.hvparams(cluster, values, hypervisors)
-        if "enabled_disk_templates" in asked:
-            names = asked["enabled_disk_templates"]
-            templates = cluster_params.enabled("disk_template", "disk template", names)
-            yield "enabled_disk_templates", templates
-
-    def _lists(self) -> Iterator[tuple[str, Any]]:
-        cluster, asked = self.context.view.cluster, self.asked
-        for name, what in (("hidden_os", "hidden"), ("blacklisted_os", "blacklisted")):
-            if name in asked:
-                names, notes = cluster_values.changed_names(
-                    getattr(cluster, name), asked[name], what
-                )
-                for note in notes:
-                    self.context.log(f"{note}; left as it is")
-                yield name, names
-        if {"uid_pool", "add_uids", "remove_uids"} & set(asked):
-            yield (
-                "uid_pool",
-                cluster_values.changed_uids(
-                    asked.get("uid_pool", cluster.uid_pool),
-                    asked.get("add_uids", ()),
-                    asked.get("remove_uids", ()),
-                ),
-            )
-        if {"enabled_data_collectors", "data_collector_interval"} & set(asked):
-            yield (
-                "data_collectors",
-                cluster_values.changed_collectors(
-                    cluster.data_collectors,
-                    facts.registry().names("collector"),
-                    asked.get("enabled_data_collectors", {}),
-                    asked.get("data_collector_interval", {}),
-                ),
-            )
 
     # -- what nodes say --------------------------------------------------------------------------
 

@@ -33,10 +33,6 @@ def commands(layout: Layout) -> Iterator[list[str]]:
         yield ["ip", "-n", space, "link", "set", "eth0", "master", BRIDGE, "up"]
         yield ["ip", "-n", switch, "link", "set", f"p{number}", "master", "sw0", "up"]
         yield ["ip", "-n", space, "address", "add", f"{layout.address(name)}/24", "dev", BRIDGE]
-        if number == 1:
-            yield [
-                "ip", "-n", space, "address", "add", f"{layout.master_address}/24", "dev", BRIDGE,
-            ]  # fmt: skip
         yield ["ip", "-n", space, "link", "set", BRIDGE, "up"]
 
 

@@ -12,7 +12,7 @@ from ganeti_kernel.jobs.opcodes import OpClusterSetParams
 from ganeti_kernel.objects import Cluster, ConfigView, Disk, Instance, Nic, Node, NodeGroup
 from ganeti_kernel.operations import cluster_params as params
 from ganeti_kernel.operations import cluster_values as values
-from ganeti_kernel.operations.cluster_modify import given
+from ganeti_kernel.operations.cluster_settings import given
 
 CLUSTER = Cluster(
     uuid="c",
