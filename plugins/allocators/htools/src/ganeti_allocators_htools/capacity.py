@@ -38,9 +38,11 @@ class Site:
     """Nodes with guests that need an exact look (forbidden by policy or migration tags)."""
     reach: Bools
     """[node, target] same group and not the node itself."""
+    watched: Bools
+    """Nodes whose failure counts."""
 
     @classmethod
-    def of(cls, state: State) -> Site:
+    def of(cls, state: State, watched: Bools | None = None) -> Site:
         cluster = state.static.cluster
         count = len(cluster.nodes)
         group = cluster.nodes.group
@@ -54,6 +56,7 @@ class Site:
             np.zeros((3, count)),
             np.zeros(count, dtype=bool),
             reach,
+            np.ones(count, dtype=bool) if watched is None else watched,
         )
         for node, guests in enumerate(state.plist):
             for inst in guests:
@@ -70,6 +73,7 @@ class Site:
             self.largest.copy(),
             self.special.copy(),
             self.reach,
+            self.watched,
         )
 
     def _count(self, inst: int, node: int) -> None:
@@ -151,9 +155,11 @@ class Site:
             column = room[:, nodes].T
             with np.errstate(invalid="ignore"):
                 left = whole[None, None, :] - np.minimum(column[None], amount[:, :, None])
-            tight = beyond(total[None, None, :], left) & (total > 0) & (column > 0)[None]
+            bound = self.watched & (total > 0)
+            tight = beyond(total[None, None, :], left) & bound & (column > 0)[None]
             result |= tight.any(axis=2)
-        overrun = self.pairs[:, nodes].T[None] & (free[:, nodes].T[None] - counted[:, :, None] <= 0)
+        pairs = (self.pairs & self.watched[:, None])[:, nodes]
+        overrun = pairs.T[None] & (free[:, nodes].T[None] - counted[:, :, None] <= 0)
         return result | overrun.any(axis=2)
 
     def estimate(self) -> tuple[Bools, Bools]:
@@ -163,9 +169,9 @@ class Site:
         free = self.state.umem[None, :] - self.failover
         overrun = self.pairs & (free <= 0)
         safe = ~overrun.any(axis=1) & ~self.special
-        # a failover also looks at disk: see there
-        drbd = self.pairs.any(axis=1)
-        safe &= ~drbd | (self.state.fdsk > 0).all()
+        # a failover also looks at the disks and spindles left on both nodes
+        roomy = (self.state.fdsk > 0) & (~exclusive | (self.state.fsp >= 0))
+        safe &= ~self.pairs.any(axis=1) | roomy.all()
         resources = (
             free,
             np.broadcast_to(self.state.fdsk[None, :], free.shape),
@@ -187,7 +193,7 @@ class Site:
             lost |= needs_more
         movable = self.total.any(axis=0) | self._unmoved()
         safe &= ~movable | (blocked < self.reach.sum(axis=1))
-        return safe, lost
+        return safe | ~self.watched, lost & self.watched
 
     def _unmoved(self) -> Bools:
         """Nodes with guests to be moved, stopped ones included."""

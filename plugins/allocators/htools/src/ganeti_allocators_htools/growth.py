@@ -36,11 +36,24 @@ class Growth:
     """Nothing was tried."""
 
 
-class Grower:
-    """Allocates on a fixed set of nodes; ``limit`` caps the instances (negative: no cap)."""
+@dataclass(frozen=True)
+class Field:
+    """Where to allocate: ``nodes`` by number, and whose failure must stay bearable."""
 
-    def __init__(self, nodes: Ints, *, checked: bool, limit: int = -1) -> None:
-        self.nodes = nodes
+    nodes: Ints
+    watched: Bools
+
+
+class Grower:
+    """Allocates on a field; ``limit`` caps the instances (negative: no cap).
+
+    If ``checked`` every node must stay dispensable. As in upstream this does not hold for filling
+    up with mirrored instances, but for the jumps to smaller sizes of these.
+    """
+
+    def __init__(self, field: Field, *, checked: bool, limit: int = -1) -> None:
+        self.nodes = field.nodes
+        self.watched = field.watched
         self.checked = checked
         self.limit = limit
         self.latest: Site
@@ -48,40 +61,45 @@ class Grower:
 
     def standard(self, start: State, request: Request) -> Growth:
         """As many instances of this size as fit."""
-        return self.fill(Growth(start), Site.of(start), request, self.limit)
+        return self.fill(Growth(start), self.site(start), request, self.limit)
+
+    def site(self, state: State) -> Site:
+        return Site.of(state, self.watched)
 
     def fill(self, start: Growth, site: Site, request: Request, limit: int) -> Growth:
         """As many of one size as fit; ``site`` is that of the start and is not changed."""
         placed = list(start.placed)
-        state = start.state
+        checked = self.checked and request.template != "drbd"
         number = spare = 0
         batch = 1
         outcome = Outcome()
-        while limit < 0 or len(placed) - len(start.placed) < limit:
+        while True:
             if not spare:
-                outcome = self.attempt(site, request, None)
+                outcome = self.attempt(site, request, None, checked)
                 if outcome.best is None:
                     return Growth(site.state, tuple(placed), outcome)
                 number = len(site.state.static.cluster.instances)
                 state = with_instances(site.state, [request] * batch)
-                site = Site.of(state)
+                site = self.site(state)
                 spare, batch = batch, min(batch * 4, 1024)
-            outcome = self.attempt(site, request, number)
-            if outcome.best is None:
+            outcome = self.attempt(site, request, number, checked)
+            # the failures told are those of an attempt more than the limit allows
+            if outcome.best is None or len(placed) - len(start.placed) == limit:
                 return Growth(site.state, tuple(placed), outcome)
             where = outcome.best.nodes
-            if self.checked:
+            if checked:
                 site = self.latest  # the check has placed it already
             else:
                 site.place(number, where)
             placed.append((replace(request, name=f"new-{len(placed)}"), where))
             number, spare = number + 1, spare - 1
-        return Growth(site.state, tuple(placed), outcome)
 
-    def attempt(self, site: Site, request: Request, number: int | None) -> Outcome:
+    def attempt(
+        self, site: Site, request: Request, number: int | None, checked: bool
+    ) -> Outcome:
         """One allocation. With the ``number`` of the request among the instances only places that
         keep the site redundant are good; without it some of these may be among the good ones."""
-        if not self.checked:
+        if not checked:
             return allocate(site.state, request, self.nodes)
         refused = None
         if request.template != "drbd" and number is None:
@@ -173,6 +191,8 @@ class _Tiers:
         """The largest size, shrunk in one resource, for which there is a place."""
         if failure not in UNIT or not here.outcome.failures[failure]:
             return None
+        if self.grower.checked and self._site(here).estimate()[1].any():
+            return None  # a smaller size cannot bring redundancy back
         for block in _blocks(request, failure):
             open_to, failed = self._look(here, block, failure)
             for index in np.flatnonzero(open_to | ~failed).tolist():
@@ -202,30 +222,35 @@ class _Tiers:
     def _site(self, here: Growth) -> Site:
         count = len(here.placed)
         if count not in self.sites:
-            self.sites = {count: Site.of(here.state)}
+            self.sites = {count: self.grower.site(here.state)}
         return self.sites[count]
 
     def _outcome(self, here: Growth, request: Request) -> Outcome:
         key = (len(here.placed), request)
         if key not in self.tried:
             site = self._site(here)
-            outcome = self.grower.attempt(site, request, None)
-            if outcome.best is not None and self.grower.checked:
+            checked = self.grower.checked
+            outcome = self.grower.attempt(site, request, None, checked)
+            if outcome.best is not None and checked:
                 number = len(here.state.static.cluster.instances)
-                site = Site.of(with_instances(here.state, [request]))
-                outcome = self.grower.attempt(site, request, number)
+                site = self.grower.site(with_instances(here.state, [request]))
+                outcome = self.grower.attempt(site, request, number, checked)
             self.tried[key] = outcome
         return self.tried[key]
 
 
 def _blocks(request: Request, failure: str) -> Iterator[list[Request]]:
-    """The request and its shrunk forms, in blocks of growing length."""
-    size: Request | None = request
+    """The request and its shrunk forms, in blocks of growing length.
+
+    The smallest is left out: upstream's jumps never lead to a size that cannot shrink further.
+    """
+    size = request
     length = 64
-    while size is not None:
+    smaller = shrink(size, failure)
+    while smaller is not None:
         block: list[Request] = []
-        while size is not None and len(block) < length:
+        while smaller is not None and len(block) < length:
             block.append(size)
-            size = shrink(size, failure)
+            size, smaller = smaller, shrink(smaller, failure)
         yield block
         length = min(length * 4, 512)

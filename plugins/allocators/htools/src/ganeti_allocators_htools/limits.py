@@ -184,10 +184,11 @@ def as_secondary(state: State, request: Request) -> Floats:
 
 
 def _take_disk(q: Floats, request: Request, exclusive: Bools, suffix: str) -> None:
+    # as upstream has it, spindles are taken by shared storage too, yet never found wanting
+    q[ROW[f"fsp{suffix}"]] -= np.where(exclusive, request.spindles, 0)
     if not request.local:
         return
     q[ROW[f"fdsk{suffix}"]] -= request.dsk
-    q[ROW[f"fsp{suffix}"]] -= np.where(exclusive, request.spindles, 0)
     q[ROW[f"isp{suffix}"]] += np.where(exclusive, 0, request.spindle_use)
 
 

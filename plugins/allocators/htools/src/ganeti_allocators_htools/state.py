@@ -403,7 +403,7 @@ def _changes(
     """`Static.as_primary`, ``as_secondary`` and ``usable``."""
     as_primary = np.zeros((len(Q), len(real)))
     as_secondary = np.zeros_like(as_primary)
-    spindles = np.nan_to_num(amounts["spindles"]) * (amounts["dsk"] != 0)
+    spindles = np.nan_to_num(amounts["spindles"])
     disk = {"fdsk": -amounts["dsk"], "fsp": -spindles, "isp": amounts["spindle_use"]}
     for suffix, mask in (("", real), ("_f", True)):
         for name, values in disk.items():
@@ -465,7 +465,7 @@ def build_state(static: Static) -> State:
         q[ROW[f"isp{suffix}"]] = np.where(nodes.exclusive, 0, uses)
     # what is free was reported with the real instances in place
     planned = ~real
-    spindles = np.nan_to_num(static.spindles) * (static.dsk != 0) * nodes.exclusive[pnode]
+    spindles = np.nan_to_num(static.spindles) * nodes.exclusive[pnode]
     for name, reported, values in (
         ("fdsk", nodes.fdsk, static.dsk),
         ("fsp", nodes.fspindles, spindles),

@@ -11,11 +11,12 @@ from itertools import groupby
 import numpy as np
 
 from ganeti_allocators_htools.allocation import Outcome
+from ganeti_allocators_htools.capacity import Site
 from ganeti_allocators_htools.errors import UsageError
-from ganeti_allocators_htools.growth import Grower, Growth
+from ganeti_allocators_htools.growth import Field, Grower, Growth
 from ganeti_allocators_htools.limits import Request
 from ganeti_allocators_htools.loaders import text
-from ganeti_allocators_htools.model import Cluster, Ints, ISpec
+from ganeti_allocators_htools.model import Cluster, ISpec
 from ganeti_allocators_htools.numbers import fixed, show_float
 from ganeti_allocators_htools.options import Options
 from ganeti_allocators_htools.output import node_list, table
@@ -312,28 +313,32 @@ def request_of(
     )
 
 
-def usable_nodes(state: State, options: Options, template: str) -> Ints | None:
-    """Nodes to allocate on: online ones of groups that take instances; None if N+1 fails.
+def field_of(state: State, options: Options, template: str) -> Field | None:
+    """Online nodes of groups that take instances; None if N+1 forbids to try at all.
 
-    Raises `UsageError` when there are not enough nodes at all.
+    With independent groups those with any node that fails N+1, be it the local or the global rule
+    (even if that one is not checked), are left out and not looked at again; with accepted errors
+    only the failure of offline nodes is (upstream 3.0). Raises `UsageError` when there are not
+    enough nodes at all.
     """
     cluster = state.static.cluster
-    needed = 2 if template == "drbd" else 1
-    open_groups = [g.alloc_policy != "unallocable" for g in cluster.groups]
-    usable = ~cluster.nodes.offline & np.array(open_groups, dtype=bool)[cluster.nodes.group]
-    bad = state.fails_n1 & ~cluster.nodes.offline
-    if options.accept_existing_errors:
-        usable = usable & ~bad
-    elif options.independent_groups:
-        spoilt = np.isin(cluster.nodes.group, cluster.nodes.group[bad])
-        usable = usable & ~spoilt
-    elif bad.any():
+    group, offline = cluster.nodes.group, cluster.nodes.offline
+    usable = np.array([g.alloc_policy != "unallocable" for g in cluster.groups], dtype=bool)
+    watched = ~offline if options.accept_existing_errors else np.ones_like(offline)
+    bad = state.fails_n1 & ~offline
+    if options.independent_groups:
+        usable[group[bad]] = False
+        usable[group[Site.of(state).failing()]] = False
+        watched &= usable[group]
+    stuck = not (options.independent_groups and usable.any())
+    if bad.any() and stuck and not options.accept_existing_errors:
         return None
-    members = np.bincount(cluster.nodes.group[usable], minlength=1)
-    if members.max(initial=0) < needed:
+    nodes = np.flatnonzero(usable[group] & ~offline)
+    needed = 2 if template == "drbd" else 1
+    if np.bincount(group[nodes], minlength=1).max(initial=0) < needed:
         text = "Not enough online nodes" if needed > 1 else "No online nodes"
         raise UsageError(f"Error: failure during allocation: {text}")
-    return np.flatnonzero(usable)
+    return Field(nodes, watched)
 
 
 def saved(growth: Growth) -> str:
@@ -388,15 +393,12 @@ def run(options: Options) -> int:
     start = Totals.of(state)
     report = Report(options, bool(cluster.nodes.exclusive.any()))
     report.start(start)
-    nodes = usable_nodes(state, options, template)
-    everywhere = np.zeros(0, dtype=np.int64) if nodes is None else nodes
-    # as upstream has it, pairs of nodes are not checked for what else a failure would need
-    checked = options.capacity_checks and template != "drbd"
-    grower = Grower(everywhere, checked=checked, limit=options.max_length)
+    field = field_of(state, options, template)
 
     def grown(request: Request, tiered: bool) -> Growth:
-        if nodes is None:
+        if field is None:
             return Growth(state, (), Outcome(failures=Counter(FailN1=1)), skipped=True)
+        grower = Grower(field, checked=options.capacity_checks, limit=options.max_length)
         return grower.tiered(state, request) if tiered else grower.standard(state, request)
 
     for tiered, title, label, prefix in (
