@@ -81,29 +81,26 @@ class StepPrinter:
 
 
 def job_sets(moves: Sequence[Move]) -> list[list[Move]]:
-    """Consecutive moves that touch different nodes can run at the same time."""
+    """Consecutive moves that touch different nodes can run at the same time.
+
+    As upstream's, the sets are formed from the last move backwards: the last is the largest possible.
+    """
     result: list[list[Move]] = []
     busy: set[int] = set()
-    for move in moves:
+    for move in reversed(moves):
         nodes = {node for node in (*move.old, *move.new) if node != NO_NODE}
         if not result or busy & nodes:
-            result.append([])
+            result.insert(0, [])
             busy = set()
-        result[-1].append(move)
+        result[0].insert(0, move)
         busy |= nodes
     return result
 
 
-def command_lines(cluster: Cluster, moves: Sequence[Move], from_end: bool = False) -> list[str]:
-    """The plan as shell commands, one line each, unindented; steps are marked with ``check``.
-
-    ``from_end`` forms the sets of jobs from the last move backwards, as hsqueeze does.
-    """
-    sets = job_sets(moves)
-    if from_end:
-        sets = [jobs[::-1] for jobs in job_sets(moves[::-1])][::-1]
+def command_lines(cluster: Cluster, moves: Sequence[Move]) -> list[str]:
+    """The plan as shell commands, one line each, unindented; steps are marked with ``check``."""
     lines = []
-    for number, jobs in enumerate(sets, 1):
+    for number, jobs in enumerate(job_sets(moves), 1):
         lines += ["", f"echo jobset {number}, {len(jobs)} jobs"]
         for job, move in enumerate(jobs, 1):
             lines += [f"  echo job {number}/{job}", "  check"]

@@ -230,6 +230,8 @@ class ExactScorer:
         return np.where(codes == ALLOWED, self._scores(kind, insts, targets, moved), np.inf)
 
     def _scores(self, kind: str, insts: Ints, targets: Ints, moved: dict[str, Floats]) -> Floats:
+        if not len(self.on):
+            return np.zeros(len(insts))
         if len(insts) <= self.CHUNK:
             return self._chunk(kind, insts, targets, moved)
         parts = []

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .model import NO_NODE, Bools, IPolicy, ISpec
 from .numbers import fixed, show_float
-from .score import METRICS
+from .score import WEIGHTS
 from .state import State
 
 #: Haskell-style names in the policy shown by ``-v -v``, by template.
@@ -185,9 +185,8 @@ def instance_list(state: State) -> str:
 def metrics_table(values: dict[str, float], prefix: str = "   ") -> str:
     """Each metric with its value and weight."""
     rows = [["Field", "Value", "Weight"]]
-    for metric in METRICS:
-        weight = f"x{fixed(metric.weight, 2)}"
-        rows.append([metric.name, fixed(values[metric.name], 8), weight])
+    for name, value in values.items():
+        rows.append([name, fixed(value, 8), f"x{fixed(WEIGHTS[name], 2)}"])
     return table(rows, [False, True, True], prefix)
 
 

@@ -41,6 +41,7 @@ def metric_changes(before: State, after: State) -> list[dict[str, float | str]]:
             "gain": metric.weight * (old[metric.name] - new[metric.name]),
         }
         for metric in METRICS
+        if metric.name in old
     ]
 
 

@@ -162,21 +162,26 @@ def count_values(state: State, on: Ints, off: Ints) -> dict[str, float]:
 
 
 def metric_values(state: State, members: Bools | None = None) -> dict[str, float]:
-    """Each metric's value, in the order of `METRICS`, over the nodes ``members`` (default all)."""
+    """Each metric's value, in the order of `METRICS`, over the nodes ``members`` (default all).
+
+    None at all where no node is online, as upstream has it.
+    """
     static = state.static
     chosen = np.ones(len(static.offline), dtype=bool) if members is None else members
     on = np.flatnonzero(chosen & ~static.offline)
     off = np.flatnonzero(chosen & static.offline)
+    if not len(on):
+        return {}
     deviations = stddev(stddev_columns(static, state.q[:, on], on)).tolist()
     values = dict(zip(STDDEV, deviations, strict=True)) | count_values(state, on, off)
     return {metric.name: values[metric.name] for metric in METRICS}
 
 
 def weighted(values: dict[str, float]) -> float:
-    """The score of these metric values, added in the order of `METRICS`."""
+    """The score of these metric values, added in the order of `METRICS`; 0 without values."""
     total = 0.0
-    for metric in METRICS:
-        total += metric.weight * values[metric.name]
+    for name, value in values.items():
+        total += WEIGHTS[name] * value
     return total
 
 

@@ -69,6 +69,8 @@ def run(options: Options) -> int:
     out.write(f"Loaded cluster tags: {','.join(cluster.tags)}\n")
     if options.verbose > 2:
         out.write(f"Loaded cluster ipolicy: {policy_text(cluster.policy)}\n")
+    if options.verbose > 1 and not len(cluster.instances):
+        out.write("Cluster is empty.\n")
     counts = [
         (len(cluster.nodes), "node"),
         (len(cluster.instances), "instance"),

@@ -55,32 +55,36 @@ def has_room(state: State, factor: float) -> bool:
     umem, fdsk = q[ROW["umem"]] - mem, q[ROW["fdsk"]] - dsk
     fails = (umem <= q[ROW["rmem"]]) | (fdsk <= 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        crowded = static.hi_cpu < (q[ROW["ucpu"]] + cpus) / nodes.tcpu
+        used = np.maximum(q[ROW["ucpu"]], q[ROW["ucpu_f"]])
+        crowded = static.hi_cpu < (used + cpus) / nodes.tcpu
     bad = (umem <= 0) | (fdsk <= 0) | (fails & ~state.fails_n1) | crowded
     bad |= (q[ROW["umem_f"]] - mem <= 0) | (q[ROW["fdsk_f"]] - dsk <= 0)
     return not bool((bad & ~static.offline).any())
 
 
 def all_online(state: State) -> bool:
-    """Whether no instance is on an offline node."""
+    """Whether no instance is on an offline node; planned ones may have their secondary there."""
     offline = state.static.offline
-    return not bool((offline & ((state.npri + state.nsec) > 0)).any())
+    return not bool(offline[state.pnode].any() or (offline & (state.nsec > 0)).any())
 
 
 def offline_candidates(state: State) -> list[int]:
-    """Online nodes but the master whose instances could run elsewhere, fullest first."""
+    """Online nodes but the master that hold no disks of plain or DRBD instances, fullest first.
+
+    Planned instances do not count.
+    """
     static = state.static
     nodes = static.cluster.nodes
-    mirror = static.cluster.instances.mirror
+    local = static.cluster.instances.local
     result = [
         node
         for node in range(len(nodes))
         if not static.offline[node]
         and not nodes.master[node]
-        and not state.slist[node]
-        and all(mirror[inst] == 2 for inst in state.plist[node])
+        and not state.nsec[node]
+        and not any(local[inst] for inst in state.plist[node] if static.real[inst])
     ]
-    return sorted(result, key=lambda node: -len(state.plist[node]))
+    return sorted(result, key=lambda node: -int(state.npri[node]))
 
 
 def online_candidates(state: State) -> list[int]:
@@ -167,7 +171,7 @@ def run(options: Options) -> int:
         return 0
     _header("Nodes to offline", options)
     _list(names)
-    lines = command_lines(cluster, moves, from_end=True)
+    lines = command_lines(cluster, moves)
     lines += ["", "echo Tagging Commands"]
     lines += [f"  gnt-node add-tags {name} {AUTO_TAG}" for name in names]
     lines += ["", "echo Power Commands"]
@@ -199,7 +203,7 @@ def _expand(state: State, options: Options) -> int:
     if not enough and options.verbose > 1:
         sys.stdout.write("Onlining all nodes will not yield enough capacity\n")
     lines = ["echo Power Commands", *(f"  gnt-node power -f on {name}" for name in names)]
-    _show_commands(lines + command_lines(cluster, moves, from_end=True), options)
+    _show_commands(lines + command_lines(cluster, moves), options)
     save(saved_text(after), options, "squeezed", "after hsqueeze expansion")
     if not options.exec:
         return 0
@@ -212,8 +216,7 @@ def _expand(state: State, options: Options) -> int:
 
 
 def _move_jobs(cluster: Cluster, moves: Sequence[Move], common: dict[str, Any]) -> list[Any]:
-    sets = [jobs[::-1] for jobs in job_sets(moves[::-1])][::-1]
-    return [[execute.opcodes(cluster, move, common) for move in jobs] for jobs in sets]
+    return [[execute.opcodes(cluster, move, common) for move in jobs] for jobs in job_sets(moves)]
 
 
 def _execute(sets: list[Any], options: Options) -> int:
