@@ -69,10 +69,18 @@ def change_group(cluster: Cluster, rng: random.Random) -> Record:
     return {"type": "change-group", "instances": names[:3], "target_groups": []}
 
 
+def allocate_secondary(cluster: Cluster, rng: random.Random) -> Record:
+    plain = [inst for inst in cluster.instances if inst.template == "plain"]
+    if not plain:
+        return allocate(cluster, rng)
+    return {"type": "allocate-secondary", "name": rng.choice(plain).name}
+
+
 KINDS = {
     "allocate": allocate,
     "multi-allocate": multi_allocate,
     "node-evacuate": node_evacuate,
     "relocate": relocate,
     "change-group": change_group,
+    "allocate-secondary": allocate_secondary,
 }

@@ -63,7 +63,11 @@ def new_request(record: Mapping[str, Any]) -> Request:
     )
 
 
-def describe(outcome: Outcome, state: State, cost: str | None = None) -> str:
+Cost = tuple[list[int], int]
+"""Later allocations of each policy range's minimum that a place costs, and the disk left there."""
+
+
+def describe(outcome: Outcome, state: State, cost: Cost | None = None) -> str:
     """One group's result in words; ``cost`` is shown instead of a score."""
     failures = ", ".join(
         f"{name}: {outcome.failures[name]}" for name in FAILURES if outcome.failures[name]
@@ -72,8 +76,11 @@ def describe(outcome: Outcome, state: State, cost: str | None = None) -> str:
         text = "No valid allocation solutions"
         return f"{text}, failure reasons: {failures}" if failures else text
     names = "/".join(state.static.cluster.nodes.name[node] for node in outcome.best.nodes)
+    score = fixed(outcome.best.score, 8)
+    if cost is not None:
+        score = f"([{','.join(map(str, cost[0]))}],{cost[1]})"
     return (
-        f"score: {cost or fixed(outcome.best.score, 8)}, successes {outcome.successes},"
+        f"score: {score}, successes {outcome.successes},"
         f" failures {sum(outcome.failures.values())} ({failures}) for node(s) {names}"
     )
 
@@ -81,13 +88,15 @@ def describe(outcome: Outcome, state: State, cost: str | None = None) -> str:
 def _fitting(static: Static, node: int, column: Floats, spec: ISpec) -> int:
     """How many instances of a size fit on a node by memory, disk, CPUs and spindles.
 
-    ``column`` has the node's quantities (`State.q`). As upstream: free spindles of exclusive
-    storage are not looked at.
+    ``column`` has the node's quantities (`State.q`). As upstream: how many spindles of exclusive
+    storage are free is not looked at, unless more than there are have been taken.
     """
+    if static.cluster.nodes.exclusive[node] and column[ROW["fsp"]] < 0:
+        return 0
     have = {name: float(column[ROW[name]]) for name in ("umem", "rmem", "fdsk", "ucpu", "isp")}
     amounts = (
-        (have["umem"] - have["rmem"], spec.mem),
-        (have["fdsk"], spec.disk),
+        (have["umem"] - have["rmem"] - 1, spec.mem),  # some memory and disk must be left
+        (have["fdsk"] - 1, spec.disk),
         (float(static.hi_cpu[node] * static.cluster.nodes.tcpu[node]) - have["ucpu"], spec.cpu),
         (float(static.hi_spindles[node]) - have["isp"], spec.spindle_use),
     )
@@ -142,14 +151,15 @@ class Placer:
         return trial.redundant()
 
     def dedicated(self) -> bool:
-        """Whether all nodes of groups that take instances have exclusive storage."""
+        """Whether all nodes, offline ones too, of groups that take instances have exclusive
+        storage."""
         cluster = self.state.static.cluster
         takes = [group.alloc_policy != "unallocable" for group in cluster.groups]
-        nodes = np.array(takes, dtype=bool)[cluster.nodes.group] & ~cluster.nodes.offline
+        nodes = np.array(takes, dtype=bool)[cluster.nodes.group]
         return bool(cluster.nodes.exclusive[nodes].all())
 
-    def attempt_dedicated(self, nodes: Ints) -> tuple[Outcome, str]:
-        """The place that costs the fewest later allocations, and that cost as text."""
+    def attempt_dedicated(self, nodes: Ints) -> tuple[Outcome, Cost | None]:
+        """The place that costs the fewest later allocations, and that cost."""
         mirrored = self.request.template == "drbd"
         if len(nodes) < 1 + mirrored:
             raise Refused("Not enough online nodes" if mirrored else "No online nodes")
@@ -167,18 +177,15 @@ class Placer:
         good = [place for place, code in zip(places, codes.tolist(), strict=True) if not code]
         outcome.successes = len(good)
         if not good:
-            return outcome, ""
+            return outcome, None
         costs = [self._lost(place) for place in good]
         cheapest = min(costs)
         # the last of equals wins
         index = len(costs) - 1 - costs[::-1].index(cheapest)
         outcome.best = Placement(good[index], 0.0)
-        lost, left = cheapest
-        return outcome, f"([{','.join(map(str, lost))}],{left})"
+        return outcome, cheapest
 
-    def _lost(self, nodes: tuple[int, ...]) -> tuple[list[int], int]:
-        """Later allocations of each policy range's minimum that this place costs its nodes, and
-        the disk left on them."""
+    def _lost(self, nodes: tuple[int, ...]) -> Cost:
         state, static, inst = self.state, self.state.static, self.number
         cluster = static.cluster
         policy = cluster.groups[int(cluster.nodes.group[nodes[0]])].policy
@@ -204,13 +211,22 @@ class Placer:
         ]
         return lost, int(sum(column[ROW["fdsk"]] for column in after))
 
-    def best_group(self, names: Sequence[str] | None, allowed: set[int] | None = None) -> Found:
-        """The place in the best group; raises `Refused`."""
+    def best_group(
+        self,
+        names: Sequence[str] | None,
+        allowed: set[int] | None = None,
+        *,
+        dedicated: bool = False,
+    ) -> Found:
+        """The place in the best of the ``allowed`` groups (default: all), the last of equals.
+
+        With ``dedicated`` storage it is the one that costs the fewest later allocations. Raises
+        `Refused`.
+        """
         cluster = self.state.static.cluster
         messages: list[str] = []
         unconnected: list[str] = []
-        found: list[tuple[int, Any, int, Outcome]] = []
-        dedicated = allowed is None and self.dedicated()
+        found: list[tuple[int, Cost | float, int, Outcome]] = []
         for number, group in enumerate(cluster.groups):
             if allowed is not None and number not in allowed:
                 continue
@@ -220,14 +236,14 @@ class Placer:
                     f" {self.request.name}"
                 )
                 continue
-            cost: Any = None
+            cost: Cost | None = None
             try:
                 if dedicated:
                     outcome, cost = self.attempt_dedicated(self.nodes(number, names))
                 else:
                     outcome = self.attempt(self.nodes(number, names))
             except Refused as err:
-                if cluster.nodes.group[~cluster.nodes.offline].tolist().count(number) or names:
+                if (cluster.nodes.group == number).any() or names:
                     messages.append(f"Group {group.name}: error {err}")
                 continue
             words = describe(outcome, self.state, cost)
@@ -238,7 +254,7 @@ class Placer:
         messages = messages + unconnected
         if not found:
             raise Refused(", ".join(messages))
-        _, _, number, outcome = min(found, key=lambda item: item[:2])
+        _, _, number, outcome = min(reversed(found), key=lambda item: item[:2])
         return Found(number, outcome, tuple(messages))
 
     def placed(self, outcome: Outcome) -> State:
@@ -267,7 +283,7 @@ def allocate_one(request: Mapping[str, Any], state: State, rules: Rules) -> tupl
         if outcome.best is None:
             raise Refused(info)
     else:
-        found = placer.best_group(names)
+        found = placer.best_group(names, dedicated=placer.dedicated())
         outcome = found.outcome
         chosen = f"Selected group: {state.static.cluster.groups[found.group].name}"
         info = ", ".join((chosen, *found.messages))
@@ -276,11 +292,16 @@ def allocate_one(request: Mapping[str, Any], state: State, rules: Rules) -> tupl
 
 
 def allocate_many(request: Mapping[str, Any], state: State, rules: Rules) -> tuple[str, Any, State]:
+    """Place one instance after the other; those on dedicated storage all go to the first's group."""
     placed = []
+    allowed: set[int] | None = None
     for record in section(request, "instances", list, "invalid request dict"):
         wanted = new_request(record)
         placer = Placer(state, wanted, rules)
-        found = placer.best_group(rules.restrict_to or record.get("restrict-to-nodes"))
+        names = rules.restrict_to or record.get("restrict-to-nodes")
+        dedicated = placer.dedicated()
+        found = placer.best_group(names, allowed, dedicated=dedicated)
+        allowed = {found.group} if dedicated else None
         assert found.outcome.best is not None
         placed.append([wanted.name, names_of(state, found.outcome.best.nodes)])
         state = placer.placed(found.outcome)

@@ -83,7 +83,7 @@ class StepPrinter:
 def job_sets(moves: Sequence[Move]) -> list[list[Move]]:
     """Consecutive moves that touch different nodes can run at the same time.
 
-    As upstream's, the sets are formed from the last move backwards: the last is the largest possible.
+    As upstream's, the sets are formed backwards: the last one is as large as can be.
     """
     result: list[list[Move]] = []
     busy: set[int] = set()

@@ -94,9 +94,7 @@ class Grower:
             placed.append((replace(request, name=f"new-{len(placed)}"), where))
             number, spare = number + 1, spare - 1
 
-    def attempt(
-        self, site: Site, request: Request, number: int | None, checked: bool
-    ) -> Outcome:
+    def attempt(self, site: Site, request: Request, number: int | None, checked: bool) -> Outcome:
         """One allocation. With the ``number`` of the request among the instances only places that
         keep the site redundant are good; without it some of these may be among the good ones."""
         if not checked:

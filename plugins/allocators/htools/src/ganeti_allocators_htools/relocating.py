@@ -26,7 +26,7 @@ from .limits import (
 )
 from .loaders.ialloc import items, section
 from .loaders.text import choice
-from .model import MIRROR, NO_NODE, TEMPLATES, Cluster, Ints
+from .model import MIRROR, NO_NODE, TEMPLATES, Cluster, Floats, Ints
 from .moves import (
     ALLOWED,
     CPU_RATIO,
@@ -92,6 +92,11 @@ def _replace_secondary(name: str, node: str) -> dict[str, Any]:
     }
 
 
+def _last_best(scores: Floats) -> int:
+    """The position of the lowest score, the last of equals."""
+    return len(scores) - 1 - int(np.argmin(scores[::-1]))
+
+
 class Mover:
     """Moves existing instances; changes its state as it goes."""
 
@@ -108,7 +113,7 @@ class Mover:
         return codes
 
     def _best(self, kind: str, inst: int, targets: Ints, group: int) -> int:
-        """The target with the best score of the group, the first of equals; raises `Refused`."""
+        """The target with the best score of the group, the last of equals; raises `Refused`."""
         insts = np.full(len(targets), inst)
         codes = self._refusals(kind, inst, targets)
         good = targets[codes == ALLOWED]
@@ -121,7 +126,7 @@ class Mover:
             raise Refused(f"Can't find any good node: {reasons}")
         members = self.state.static.cluster.nodes.group == group
         scores = ExactScorer(self.state, members=members).scores(kind, insts[: len(good)], good)
-        return int(good[int(np.argmin(scores))])
+        return int(good[_last_best(scores)])
 
     def to_best(self, kind: str, inst: int, targets: Ints, group: int) -> int:
         """Make the best move of a kind; raises `Refused` where there is none."""
@@ -136,7 +141,10 @@ class Mover:
         self.state.relocate(inst, "f")
 
     def change_both(self, inst: int, targets: Ints, group: int) -> tuple[int, int]:
-        """Give a mirrored instance two new nodes, the pair with the best score of the group."""
+        """Give a mirrored instance two new nodes, the pair with the best score of the group.
+
+        If its primary is offline it first fails over to its secondary.
+        """
         best: tuple[float, State, int, int] | None = None
         start = self.state
         members = start.static.cluster.nodes.group == group
@@ -149,6 +157,9 @@ class Mover:
             self.state = start.copy()
             trial = self.state
             try:
+                if start.static.offline[start.pnode[inst]]:
+                    self._step("f", inst, nowhere, "Failing over to the secondary")
+                    trial.relocate(inst, "f")
                 self._step("r", inst, np.array([primary]), "Changing secondary to new primary")
                 trial.relocate(inst, "r", primary)
                 self._step("f", inst, nowhere, "Failing over to new primary")
@@ -158,8 +169,8 @@ class Mover:
                 reason = f"Allocation failed: {err}"
                 continue
             scores = ExactScorer(trial, members=members).scores("r", np.full(len(good), inst), good)
-            index = int(np.argmin(scores))
-            if best is None or scores[index] < best[0]:
+            index = _last_best(scores)
+            if best is None or scores[index] <= best[0]:
                 final = trial.copy()
                 final.relocate(inst, "r", int(good[index]))
                 best = (float(scores[index]), final, primary, int(good[index]))
@@ -199,8 +210,10 @@ class Mover:
             others = targets[targets != self.state.pnode[inst]]
             target = self.to_best("r", inst, others, group)
             return [_replace_secondary(name, cluster.nodes.name[target])]
+        stranded = bool(self.state.static.offline[self.state.pnode[inst]])
         primary, secondary = self.change_both(inst, targets, group)
         return [
+            *([_migrate(name)] if stranded else []),
             _replace_secondary(name, cluster.nodes.name[primary]),
             _migrate(name),
             _replace_secondary(name, cluster.nodes.name[secondary]),
