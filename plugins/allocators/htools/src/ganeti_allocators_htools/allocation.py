@@ -211,7 +211,7 @@ Place = tuple[int, ...]
 Check = Callable[[Place], bool]
 
 
-def _choose(
+def choose(
     outcome: Outcome, places: Sequence[Ints], scores: Floats, check: Check | None
 ) -> Outcome:
     """Fill in the best place that passes ``check``; those before it count as N+1 failures.
@@ -255,7 +255,7 @@ def allocate(
             return outcome
         scorer = scorer or Scorer(state)
         scores = scorer.single(request, good, as_primary(state, request))
-        return _choose(outcome, [good], scores, check)
+        return choose(outcome, [good], scores, check)
     group = state.static.cluster.nodes.group[nodes]
     partner = (group[:, None] == group[None, :]) & ~np.eye(len(nodes), dtype=bool)
     # [primary, secondary]
@@ -273,4 +273,4 @@ def allocate(
     scorer = scorer or Scorer(state)
     first_q, second_q = as_primary(state, request), as_secondary(state, request)
     scores = scorer.pairs(request, nodes, first_q, second_q, rmem)[rows, columns]
-    return _choose(outcome, [nodes[rows], nodes[columns]], scores, check)
+    return choose(outcome, [nodes[rows], nodes[columns]], scores, check)

@@ -73,8 +73,7 @@ def describe(outcome: Outcome, state: State, cost: Cost | None = None) -> str:
         f"{name}: {outcome.failures[name]}" for name in FAILURES if outcome.failures[name]
     )
     if outcome.best is None:
-        text = "No valid allocation solutions"
-        return f"{text}, failure reasons: {failures}" if failures else text
+        return f"No valid allocation solutions, failure reasons: {failures or 'unknown reasons'}"
     names = "/".join(state.static.cluster.nodes.name[node] for node in outcome.best.nodes)
     score = fixed(outcome.best.score, 8)
     if cost is not None:
@@ -292,7 +291,7 @@ def allocate_one(request: Mapping[str, Any], state: State, rules: Rules) -> tupl
 
 
 def allocate_many(request: Mapping[str, Any], state: State, rules: Rules) -> tuple[str, Any, State]:
-    """Place one instance after the other; those on dedicated storage all go to the first's group."""
+    """Place one after the other; with dedicated storage all go to the first one's group."""
     placed = []
     allowed: set[int] | None = None
     for record in section(request, "instances", list, "invalid request dict"):

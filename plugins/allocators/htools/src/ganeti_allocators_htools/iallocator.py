@@ -14,7 +14,8 @@ from typing import Any
 from .choosing import Refused, Rules, allocate_many, allocate_one
 from .errors import LoadError
 from .loaders.ialloc import section
-from .relocating import allocate_secondary, change_group, evacuate_nodes, relocate
+from .relocating import change_group, evacuate_nodes, relocate
+from .secondary import allocate_secondary
 from .state import State
 
 

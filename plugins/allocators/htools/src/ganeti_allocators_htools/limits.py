@@ -115,12 +115,18 @@ def _size_codes(sizes: Sizes, low: ISpec, high: ISpec, exclusive: bool) -> Codes
     count = np.full_like(sizes.mem, len(request.disks))
     if request.template == "diskless":
         count[:] = low.disk_count
+    # every lower bound is looked at before any upper one
     rules: Rules = [
-        ((sizes.mem < low.mem) | (sizes.mem > high.mem), "FailMem"),
-        ((sizes.smallest < low.disk) | (sizes.largest > high.disk), "FailDisk"),
-        ((sizes.vcpus < low.cpu) | (sizes.vcpus > high.cpu), "FailCPU"),
-        ((spindles < low.spindle_use) | (spindles > high.spindle_use), "FailSpindles"),
-        ((count < low.disk_count) | (count > high.disk_count), "FailDiskCount"),
+        (sizes.mem < low.mem, "FailMem"),
+        (sizes.smallest < low.disk, "FailDisk"),
+        (sizes.vcpus < low.cpu, "FailCPU"),
+        (spindles < low.spindle_use, "FailSpindles"),
+        (count < low.disk_count, "FailDiskCount"),
+        (sizes.mem > high.mem, "FailMem"),
+        (sizes.largest > high.disk, "FailDisk"),
+        (sizes.vcpus > high.cpu, "FailCPU"),
+        (spindles > high.spindle_use, "FailSpindles"),
+        (count > high.disk_count, "FailDiskCount"),
     ]
     return _first(rules, sizes.mem.shape)
 

@@ -1,28 +1,21 @@
-"""How hail moves what is there: relocation, evacuation of nodes, change of group, secondaries.
+"""How hail moves what is there: relocation, evacuation of nodes, change of group.
 
 Raises `Refused` for a request that cannot be fulfilled.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from .allocation import Outcome, Placement
-from .capacity import Site
-from .choosing import Placer, Refused, Rules, describe, names_of
+from .choosing import Placer, Refused, Rules, names_of
 from .errors import LoadError
 from .evacuation import instance_request
 from .limits import (
-    CODE,
-    FAILURES,
     Request,
-    policy_failure,
-    secondary_codes,
 )
 from .loaders.ialloc import items, section
 from .loaders.text import choice
@@ -41,9 +34,7 @@ from .moves import (
     ExactScorer,
     refusals,
 )
-from .placing import with_instances
-from .score import score
-from .state import ROW, State, Static
+from .state import State
 
 #: What upstream calls the objections in `moves.REASONS`.
 _FAILURE_OF = {
@@ -60,7 +51,7 @@ _FAILURE_OF = {
 EVAC_MODES = ("primary-only", "secondary-only", "all")
 
 
-def _find_instance(state: State, name: Any) -> int:
+def find_instance(state: State, name: Any) -> int:
     number = state.static.cluster.instances.index.get(name)
     if number is None:
         raise LoadError(f"Wrong number of elems found with name {name}")
@@ -257,7 +248,7 @@ def evacuate_nodes(
     request: Mapping[str, Any], state: State, rules: Rules
 ) -> tuple[str, Any, State]:
     what = "invalid request dict"
-    insts = [_find_instance(state, name) for name in section(request, "instances", list, what)]
+    insts = [find_instance(state, name) for name in section(request, "instances", list, what)]
     try:
         mode = choice(section(request, "evac_mode", str, what), EVAC_MODES, "EvacMode")
     except LoadError as err:
@@ -317,7 +308,7 @@ def relocate(request: Mapping[str, Any], state: State, rules: Rules) -> tuple[st
     return "success", names_of(state, [target]), mover.state
 
 
-def _as_request(cluster: Cluster, inst: int) -> Request:
+def as_request(cluster: Cluster, inst: int) -> Request:
     """An existing instance as a request, its state and tags included."""
     insts = cluster.instances
     return replace(
@@ -332,7 +323,7 @@ def _as_request(cluster: Cluster, inst: int) -> Request:
 def change_group(request: Mapping[str, Any], state: State, rules: Rules) -> tuple[str, Any, State]:
     what = "invalid request dict"
     cluster = state.static.cluster
-    insts = [_find_instance(state, name) for name in section(request, "instances", list, what)]
+    insts = [find_instance(state, name) for name in section(request, "instances", list, what)]
     targets = []
     for uuid in section(request, "target_groups", list, what):
         if uuid not in cluster.group_index:
@@ -345,82 +336,10 @@ def change_group(request: Mapping[str, Any], state: State, rules: Rules) -> tupl
     def move(inst: int) -> list[dict[str, Any]]:
         if not allowed:
             raise Refused("no groups for evacuation: every allowed group is one of the sources")
-        placer = Placer(mover.state, _as_request(cluster, inst), rules)
+        placer = Placer(mover.state, as_request(cluster, inst), rules)
         found = placer.best_group(None, allowed)
         nodes = cluster.nodes
         where = np.flatnonzero((nodes.group == found.group) & ~nodes.offline)
         return mover.evacuate(inst, "all", where, found.group)
 
     return _moved(mover, insts, move)
-
-
-def _mirrored(static: Static, inst: int) -> Static:
-    """The same with a DRBD instance in place of a plain one."""
-    insts = static.cluster.instances
-    template = insts.template.copy()
-    template[inst] = TEMPLATES.index("drbd")
-    sec_mem = static.sec_mem.copy()
-    sec_mem[inst] = insts.mem[inst]
-    cluster = replace(static.cluster, instances=replace(insts, template=template))
-    return replace(static, cluster=cluster, sec_mem=sec_mem)
-
-
-def allocate_secondary(
-    request: Mapping[str, Any], state: State, rules: Rules
-) -> tuple[str, Any, State]:
-    what = "invalid request dict"
-    inst = _find_instance(state, section(request, "name", str, what))
-    wanted = replace(instance_request(state.static.cluster, inst), template="drbd")
-    nodes = state.static.cluster.nodes
-    primary = int(state.pnode[inst])
-    group = int(nodes.group[primary])
-    rmem = np.maximum(state.rmem, state.peers[:, primary] + wanted.mem)
-    codes = secondary_codes(state, wanted, rmem, force=rules.ignore_soft_errors)
-    # the instance must fit on its primary too
-    limit = float(np.floor(state.static.hi_cpu[primary] * nodes.tcpu[primary]))
-    own = policy_failure(
-        wanted, state.static.cluster.groups[group].policy, bool(nodes.exclusive[primary])
-    )
-    if not own and state.umem[primary] <= 0:
-        own = CODE["FailMem"]
-    if not own and 0 <= limit < state.ucpu[primary]:
-        own = CODE["FailCPU"]
-    if own:
-        codes[:] = own
-    targets = nodes.group == group
-    targets[primary] = False
-    good = np.flatnonzero(targets & (codes == 0))
-    if not len(good):
-        names = Counter(FAILURES[code - 1] for code in codes[targets].tolist() if code)
-        outcome = Outcome(failures=names)
-        raise Refused(describe(outcome, state))
-    placed = []
-    number = len(state.static.cluster.instances)
-    known = with_instances(state, [wanted])
-    unsafe = 0
-    for node in good.tolist():
-        trial = known.copy()
-        trial.static = _mirrored(known.static, inst)
-        trial.snode[inst] = node
-        trial.slist[node].insert(0, inst)
-        trial.peers[node, primary] += wanted.mem
-        static = trial.static
-        column = trial.q[:, node] + static.as_secondary[:, number] * static.usable[:, node]
-        column[ROW["rmem"]] = rmem[node]
-        trial.replace_column(node, column)
-        if rules.capacity_checks and not Site.of(trial).redundant():
-            unsafe += 1
-            continue
-        placed.append((score(trial), node, trial))
-    failures = Counter(FAILURES[code - 1] for code in codes[targets].tolist() if code)
-    failures["FailN1"] += unsafe
-    if not placed:
-        raise Refused(describe(Outcome(failures=failures), state))
-    # the last of equals wins
-    best = min(placed, key=lambda item: (item[0], -item[1]))
-    outcome = Outcome(
-        Placement((primary, best[1]), best[0]),
-        len(good),
-        failures,
-    )
-    return describe(outcome, state), nodes.name[best[1]], best[2]

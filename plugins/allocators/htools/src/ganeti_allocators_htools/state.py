@@ -302,7 +302,10 @@ def moved_columns(
     new_p, _ = destination(kind, old_p, old_s, targets)
     memory = static.sec_mem[insts] * static.real[insts]
     result: dict[str, Floats] = {}
-    for role, nodes, steps in zip("pst", (old_p, old_s, targets), STEPS[kind], strict=True):
+    nodes_of = {"p": old_p, "s": old_s, "t": targets}
+    steps_of = dict(zip("pst", STEPS[kind], strict=True))
+    for role in "spt":  # the secondary first, as upstream finds its objections
+        nodes, steps = nodes_of[role], steps_of[role]
         if not steps:
             continue
         columns = state.q[:, nodes]
