@@ -10,7 +10,7 @@ import click
 from ganeti_cli import listing, master
 from ganeti_cli.jobs import job_options, run_opcode
 from ganeti_cli.options import JOB, options
-from ganeti_cli.output import format_list
+from ganeti_cli.output import format_list, format_time
 from ganeti_kernel import errors
 
 
@@ -57,6 +57,15 @@ def format_pending(value: Any) -> str:
     return " ".join(f"{mode}:{format_list(owners)}" for mode, owners in value or ())
 
 
+def format_waits(value: Any) -> str:
+    """`[[job, mode, since, [job it is behind, …]], …]` as a person reads it."""
+    return "; ".join(
+        f"{job} ({mode}) since {format_time([int(since), 0])}"
+        + (f" behind job {', '.join(map(str, behind))}" if behind else "")
+        for job, mode, since, behind in value or ()
+    )
+
+
 LOCKS = listing.Resource(
     what="lock",
     argument="LOCK",
@@ -65,6 +74,7 @@ LOCKS = listing.Resource(
         "mode": lambda value: str(value or "-"),
         "owner": lambda value: format_list(value) if value else "-",
         "pending": lambda value: format_pending(value) or "-",
+        "waits": lambda value: format_waits(value) or "-",
     },
 )
 

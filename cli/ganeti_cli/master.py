@@ -84,9 +84,14 @@ def wait_job(client: Client, job_id: int, *, quiet: bool = False) -> list[Any]:
             if info[0] in FINAL:
                 return _outcome(client, job_id)
         if not mentioned and info and info[0] in IDLE and time.monotonic() - started > PATIENCE:
-            hint = f"`gnt-job info {job_id}` shows for what"
-            print(f"Job {job_id} is {info[0]}; {hint}", file=sys.stderr)
+            print(f"Job {job_id} is {info[0]}{_waits(client, job_id)}", file=sys.stderr)
             mentioned = True
+
+
+def _waits(client: Client, job_id: int) -> str:
+    """For what a job waits, as the master daemon knows it at this moment."""
+    row = client.query_jobs([job_id], ["waiting_for"])[0]
+    return f"; it waits for {'; '.join(row[0])}" if row and row[0] else ""
 
 
 def show_log(timestamp: Sequence[int], kind: str, message: Any) -> None:

@@ -9,8 +9,10 @@ import click
 
 from ganeti_cli import listing, master, output
 from ganeti_cli.app import Misuse
+from ganeti_cli.asking import confirm
 from ganeti_cli.options import OPTIONS, options
 from ganeti_kernel import errors
+from ganeti_kernel.constants import EXIT_CONFIRMATION
 from ganeti_kernel.units import parse_duration
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,7 +43,10 @@ JOBS = listing.Resource(
     what="job",
     argument="JOB",
     fields=("id", "status", "summary"),
-    overrides={"summary": output.format_list},
+    overrides={
+        "summary": output.format_list,
+        "waiting_for": lambda value: "; ".join(value or ()) or "-",
+    },
     units=False,
     key="id",
     numeric=True,
@@ -60,15 +65,20 @@ def list_jobs(ids: tuple[str, ...], status: str | None, archived: bool, **given:
     fields = listing.choose_fields(JOBS.fields, given["output"])
     parts = [listing.make_filter(JOBS, ids, force=given["force_filter"])]
     if status:
-        parts.append(["|", *(["=", "status", state] for state in sorted(STATUS_CHOICES[status]))])
-    if archived:
-        fields = ["archived", *fields] if "archived" not in fields else fields
-    else:
-        parts.append(["!", ["?", "archived"]] if "archived" in fields else None)
+        parts.append(_status_filter(status))
+    if archived and "archived" not in fields:
+        fields.append("archived")
+    elif not archived and not ids and "archived" in fields:
+        parts.append(["!", ["?", "archived"]])
     used = [part for part in parts if part]
+    qfilter = ["&", *used] if len(used) > 1 else used[0] if used else None
     with master.connect(query=True) as client:
-        result = client.query("job", fields, ["&", *used] if used else None)
+        result = client.query("job", fields, qfilter)
     return listing.show(result, JOBS, given)
+
+
+def _status_filter(status: str) -> list[Any]:
+    return ["|", *(["=", "status", state] for state in sorted(STATUS_CHOICES[status]))]
 
 
 def parse_numbers(ids: Iterable[str]) -> list[int]:
@@ -124,28 +134,39 @@ def cancel(ids: tuple[str, ...], status: str | None, kill: bool, **given: Any) -
     if kill and not given["yes_do_it"]:
         raise Misuse("--kill ends processes in the middle of their work; it needs --yes-do-it")
     with master.connect() as client:
-        numbers = _chosen(client, ids, status)
-        if status and numbers and not given["force"]:
-            click.echo(f"Jobs {', '.join(map(str, numbers))} will be cancelled.")
-            if not click.confirm("Continue?", default=False):
-                return 1
         failed = False
-        for number in numbers:
+        for number in _chosen(client, ids, status, "Cancel job(s)?", force=given["force"]):
             ok, message = client.cancel_job(number, kill)
             click.echo(message)
             failed = failed or not ok
     return 1 if failed else 0
 
 
-def _chosen(client: Any, ids: tuple[str, ...], status: str | None) -> list[int]:
+def _chosen(
+    client: Any, ids: tuple[str, ...], status: str | None, question: str, *, force: bool
+) -> list[int]:
+    """The jobs that are named, or those in a state: these are shown, and `question` asked.
+
+    Exit codes and errors are upstream 3.0's.
+    """
     if bool(ids) == bool(status):
-        raise Misuse("name jobs, or choose them by their status, one of both")
+        raise errors.OpPrereqError(
+            "Either a status filter or job ID(s) must be specified and never both",
+            errors.ECODE_INVAL,
+        )
     if ids:
         return parse_numbers(ids)
     assert status is not None
-    test = ["|", *(["=", "status", state] for state in sorted(STATUS_CHOICES[status]))]
-    rows = client.query("job", ["id"], test)["data"]
-    return [row[0][1] for row in rows]
+    result = client.query("job", list(JOBS.fields), _status_filter(status))
+    numbers = [row[0][1] for row in result["data"]]
+    if not numbers:
+        raise errors.OpPrereqError(
+            "No jobs with the requested status have been found", errors.ECODE_STATE
+        )
+    if not force:
+        listing.show(result, JOBS, {"no_headers": False, "separator": None, "verbose": False})
+        confirm(question, "--force", code=EXIT_CONFIRMATION)
+    return numbers
 
 
 @click.command()
@@ -153,11 +174,11 @@ def _chosen(client: Any, ids: tuple[str, ...], status: str | None) -> list[int]:
 @_status_options(("--pending", "--queued", "--waiting"))
 @click.option(*OPTIONS["priority"][0], required=True, **OPTIONS["priority"][1])
 @options("force")
-def change_priority(ids: tuple[str, ...], status: str | None, priority: int, **_given: Any) -> int:
+def change_priority(ids: tuple[str, ...], status: str | None, priority: int, **given: Any) -> int:
     """Change the priority of jobs that have not ended."""
     failed = False
     with master.connect() as client:
-        for number in _chosen(client, ids, status):
+        for number in _chosen(client, ids, status, "Change priority?", force=given["force"]):
             ok, message = client.call("ChangeJobPriority", [number, priority])
             click.echo(message)
             failed = failed or not ok

@@ -14,7 +14,7 @@ from ganeti_cli.queue import parse_numbers
 
 FIELDS: Final = (
     "id", "status", "ops", "opresult", "opstatus", "oplog", "opstart", "opexec", "opend",
-    "received_ts", "start_ts", "end_ts",
+    "received_ts", "start_ts", "end_ts", "waiting_for",
 )  # fmt: skip
 
 
@@ -46,10 +46,12 @@ def describe(job: Mapping[str, Any]) -> Pairs:
             job["opexec"], job["opend"], strict=True,
         )
     ]  # fmt: skip
+    waits = [("Waiting for", "; ".join(job["waiting_for"]))] if job["waiting_for"] else []
     return Pairs(
         [
             ("Job ID", job["id"]),
             ("Status", job["status"]),
+            *waits,
             ("Received", _stamp("        ", received)),
             ("Processing start", _stamp("", start, received)),
             ("Processing end", _stamp("  ", end, start)),

@@ -14,7 +14,9 @@ from ganeti_kernel.jobs.configuration import SharedConfig
 from ganeti_kernel.jobs.locks import LockManager
 from ganeti_kernel.jobs.manager import JobManager
 from ganeti_kernel.jobs.operation import Lock
-from ganeti_kernel.jobs.values import JOB_VALUES, JobRow, job_values
+from ganeti_kernel.jobs.reading import JobReader
+from ganeti_kernel.jobs.values import JOB_VALUES, job_values
+from ganeti_kernel.jobs.waiting import lock_name, waits
 from ganeti_kernel.objects import ConfigView
 from ganeti_kernel.operations.diagnose import os_table, provider_table, usable_nodes
 from ganeti_kernel.operations.facts import storage_directory
@@ -22,15 +24,12 @@ from ganeti_kernel.operations.guests import build_guest
 from ganeti_kernel.plugins.registry import Registry
 from ganeti_kernel.query import engine, live
 from ganeti_kernel.query import source as sources
-from ganeti_kernel.query.filter import requested_names
+from ganeti_kernel.query.filter import fields_in, requested_names
 from ganeti_kernel.query.resources import job_number
 from ganeti_kernel.query.source import QuerySource
 from ganeti_kernel.rpc.client import NodeClient
 from ganeti_kernel.rpc.results import StorageUnit
 from ganeti_kernel.specs.base import Parameter
-
-LOG_VALUES: Final = frozenset({"oplog"})
-"""Job fields whose making needs the log; the others are cheap."""
 
 LOOK_SECONDS: Final = 5.0
 """How long what is installed is believed to be the same."""
@@ -75,9 +74,10 @@ class EngineQueries:
         source = QuerySource(view=view, hv_parameters=self._hv_parameters(what))
         plan = engine.plan(what, fields, qfilter, source)
         if sources.JOBS in plan.needs:
-            wanted = requested_names(qfilter, "id")
-            logs = sources.JOB_LOGS in plan.needs
-            return dataclasses.replace(source, jobs=await self._jobs(wanted, logs))
+            archived = sources.ARCHIVED_JOBS in plan.needs
+            used = {"id", *fields, *fields_in(qfilter)}
+            jobs = await self._jobs(requested_names(qfilter, "id"), used, archived)
+            return dataclasses.replace(source, jobs=jobs)
         if sources.CLUSTER in plan.needs:
             facts = {**self.facts, "drain_flag": self._manager.queue.drained}
             return dataclasses.replace(source, cluster=facts)
@@ -126,49 +126,49 @@ class EngineQueries:
         answers = await self._nodes.call_many(usable_nodes(view), call, {}, live.PATIENCE)
         return {uuid: answer.value for uuid, answer in answers.items() if answer.ok}
 
-    async def _jobs(self, wanted: Sequence[Any] | None, logs: bool) -> dict[int, Mapping[str, Any]]:
-        """Job id -> values; all jobs of the queue, or those named, archived ones included."""
-        queue = self._manager.queue
-        fields = [name for name in JOB_VALUES if logs or name not in LOG_VALUES]
-        out: dict[int, Mapping[str, Any]] = {}
-        for job_id in sorted(queue.jobs) if wanted is None else _numbers(wanted):
-            job = queue.jobs.get(job_id)
-            archived = job is None
-            job = job or await queue.find_archived(job_id)
-            if job is not None:
-                log: Mapping[int, Sequence[Any]] = {}
-                if logs:
-                    log = await queue.archived_logs(job_id) if archived else queue.logs(job_id)
-                row = JobRow(job, log, archived)
-                out[job_id] = dict(zip(fields, job_values(row, fields), strict=True))
-        return out
+    async def _jobs(
+        self, wanted: Sequence[Any] | None, used: Iterable[str], archived: bool
+    ) -> dict[int, Mapping[str, Any]]:
+        """Job id -> values of the fields in use; all jobs of the queue, or those named."""
+        fields = [name for name in JOB_VALUES if name in set(used)]
+        ids = None if wanted is None else _numbers(wanted)
+        reader = JobReader(self._manager, lambda: self._config.view.secrets)
+        return {
+            row.job.id: dict(zip(fields, job_values(row, fields), strict=True))
+            async for row in reader.rows(ids, fields, archived=archived)
+        }
 
 
 def lock_rows(locks: LockManager) -> list[dict[str, Any]]:
-    """One row a lock that somebody holds or waits for, by name."""
+    """One row a lock that somebody holds or waits for, by name.
+
+    "waits": [job, mode, since (seconds since the epoch), [jobs it is behind]] for each waiter.
+    """
     holders: dict[str, list[tuple[str, bool]]] = {}
-    pending: dict[str, list[list[Any]]] = {}
+    known: dict[str, Lock] = {}
     for owner, held in locks.owners().items():
         for lock in held:
-            holders.setdefault(_lock_name(lock), []).append((f"job {owner}", lock.exclusive))
-    for waiter in locks.waiters():
-        for lock in waiter.claims:
-            pending.setdefault(_lock_name(lock), []).append(
-                [_mode(lock.exclusive), [f"job {waiter.owner}"]]
-            )
-    return [
-        {
-            "name": name,
-            "mode": _mode(holders[name][0][1]) if name in holders else None,
-            "owner": [owner for owner, _ in holders[name]] if name in holders else None,
-            "pending": pending.get(name, []),
-        }
-        for name in sorted(holders.keys() | pending.keys(), key=natural_key)
-    ]
-
-
-def _lock_name(lock: Lock) -> str:
-    return f"{lock.level}/{lock.name}"
+            known[lock_name(lock)] = lock
+            holders.setdefault(lock_name(lock), []).append((f"job {owner}", lock.exclusive))
+    waiters = locks.waiters()
+    known |= {lock_name(lock): lock for waiter in waiters for lock in waiter.claims}
+    rows = []
+    for name in sorted(known, key=natural_key):
+        waiting = waits(locks, known[name], waiters)
+        owners = holders.get(name)
+        rows.append(
+            {
+                "name": name,
+                "mode": _mode(owners[0][1]) if owners else None,
+                "owner": [owner for owner, _ in owners] if owners else None,
+                "pending": [[_mode(item.exclusive), [f"job {item.job}"]] for item in waiting],
+                "waits": [
+                    [f"job {item.job}", _mode(item.exclusive), item.since, item.behind]
+                    for item in waiting
+                ],
+            }
+        )
+    return rows
 
 
 def _mode(exclusive: bool) -> str:

@@ -33,6 +33,7 @@ from ganeti_kernel.jobs.recovery import Recovery
 from ganeti_kernel.jobs.running import Running, RunningJobs
 from ganeti_kernel.jobs.starting import Starter
 from ganeti_kernel.jobs.tasks import Tasks
+from ganeti_kernel.jobs.waiting import describe, named
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +121,14 @@ class JobManager:
         self.ended(job_id)
         self.grants.free(job_id)
         self.starter.kick()
+
+    async def waits(self) -> dict[int, list[str]]:
+        """For what the jobs wait that stand still now."""
+        out = {job_id: [why] for job_id, why in (await self.starter.waits()).items()}
+        name = named(self.config.view)
+        for waiter in self.grants.locks.waiters():
+            out[waiter.owner] = describe(self.grants.locks.blockers(waiter.owner), name)
+        return out
 
     # -- requests of users ---------------------------------------------------------------------
 

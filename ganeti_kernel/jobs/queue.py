@@ -9,24 +9,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from ganeti_kernel.config.keys import JOBS_PREFIX, QUEUE_SERIAL, job_key
 from ganeti_kernel.errors import (
+    ECODE_INVAL,
     GenericError,
     JobLost,
     JobQueueDrainError,
     JobQueueError,
     JobQueueFull,
+    OpPrereqError,
     StoreError,
 )
 from ganeti_kernel.jobs.commit import Committer
 from ganeti_kernel.jobs.job import Job, LogEntry, OpRecord, now
 from ganeti_kernel.jobs.opcodes import Opcode, encode_opcode, reason_name
-from ganeti_kernel.specs.store import Change, Delete, Put, Store
+from ganeti_kernel.specs.store import Change, Delete, Entry, Put, Store
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,9 @@ MAX_MESSAGE_BYTES: Final = 64 << 10
 MAX_RESULT_BYTES: Final = 256 << 10
 
 JOBS_PER_TRANSACTION: Final = 100
+
+ARCHIVE_PART: Final = 1000
+"""Archived jobs that are read at once; a power of ten, because keys have decimal numbers."""
 
 DRAIN_KEY: Final = "queue/drain"
 
@@ -88,6 +94,13 @@ class JobQueue:
             return None if entry is None else _decode_job(entry.key, entry.value)
 
         return await self._committer.read(read)
+
+    async def archived_jobs(self) -> AsyncIterator[Job]:
+        """All archived jobs, oldest first, read in parts: there may be very many."""
+        for part in range(self._serial // ARCHIVE_PART + 1):
+            prefix = archive_key(part * ARCHIVE_PART)[: -len(str(ARCHIVE_PART - 1))]
+            for entry in await self._committer.read(partial(_list, prefix)):
+                yield _decode_job(entry.key, entry.value)
 
     def logs(self, job_id: int) -> dict[int, list[LogEntry]]:
         """Opcode index -> log entries, of a job in the queue."""
@@ -187,6 +200,7 @@ class JobQueue:
             if value.get("osparams_secret"):
                 secrets[index] = value["osparams_secret"]
                 value["osparams_secret"] = None
+            _refuse_secrets(value)
             value["depends"] = _absolute_dependencies(op, before, job_id)
             value["reason"] = [
                 *(value["reason"] or ()),
@@ -314,6 +328,24 @@ def _bounded(message: Any) -> Any:
     return f"{text[: MAX_MESSAGE_BYTES // 4]} […{size} bytes in all]"
 
 
+def _refuse_secrets(value: Any) -> None:
+    """Raise OpPrereqError for secret OS parameters inside of an opcode's values.
+
+    Those of the opcode itself are kept in memory only; these would be written to the disk.
+    """
+    if isinstance(value, dict):
+        if value.get("osparams_secret"):
+            raise OpPrereqError(
+                "secret OS parameters (osparams_secret) can be given for an opcode itself, not "
+                "inside its other parameters, which are stored with the job",
+                ECODE_INVAL,
+            )
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            _refuse_secrets(item)
+
+
 def _absolute_dependencies(
     op: Opcode, before: Sequence[tuple[bool, int | str]], own: int
 ) -> list[list[Any]] | None:
@@ -348,6 +380,10 @@ def _load(
     serial = store.get(QUEUE_SERIAL)
     last = max([int(serial.value) if serial else 0, *jobs])
     return jobs, logs, last, store.get(DRAIN_KEY) is not None
+
+
+def _list(prefix: str, store: Store) -> Sequence[Entry]:
+    return store.list(prefix)
 
 
 def _by_opcode(entries: Iterable[tuple[int, LogEntry]]) -> dict[int, list[LogEntry]]:

@@ -67,10 +67,9 @@ class Starter:
         """Ask for a process that runs the job, or ends what the last one had begun."""
         self.fork(JobStart(job_id, recover, reason, self._config.view.serial_no))
 
-    async def waits_for(self, job_id: int) -> str:
-        """Why a queued job has not been started."""
-        decision = await self._decide()
-        return decision.wait.get(job_id, "it is about to start")
+    async def waits(self) -> dict[int, str]:
+        """Why queued jobs have not been started."""
+        return (await self._decide()).wait
 
     async def _look(self) -> None:
         if len(self._running.table) >= self._limit:

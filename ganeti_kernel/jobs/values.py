@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -11,15 +11,18 @@ import msgspec
 from ganeti_kernel.errors import OpPrereqError
 from ganeti_kernel.jobs.job import Job, LogEntry
 from ganeti_kernel.jobs.opcodes import opcode_summary
+from ganeti_kernel.objects.secrets import SecretRules
 
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """What the fields are made from."""
+    """What the fields are made from. `rules`: what of opcodes and results nobody may see."""
 
     job: Job
     logs: Mapping[int, Sequence[LogEntry]]
     archived: bool = False
+    waits: Sequence[str] = ()
+    rules: SecretRules = field(default_factory=SecretRules)
 
 
 def _each(attribute: str) -> Callable[[JobRow], Any]:
@@ -31,8 +34,8 @@ JOB_VALUES: Final[dict[str, Callable[[JobRow], Any]]] = {
     "status": lambda row: row.job.status,
     "priority": lambda row: row.job.priority,
     "archived": lambda row: row.archived,
-    "ops": _each("input"),
-    "opresult": _each("result"),
+    "ops": lambda row: [row.rules.redact(op.input) for op in row.job.ops],
+    "opresult": lambda row: [row.rules.redact(op.result) for op in row.job.ops],
     "opstatus": _each("status"),
     "oplog": lambda row: [list(row.logs.get(i, ())) for i in range(len(row.job.ops))],
     "opstart": _each("start_timestamp"),
@@ -43,6 +46,7 @@ JOB_VALUES: Final[dict[str, Callable[[JobRow], Any]]] = {
     "received_ts": lambda row: row.job.received_timestamp,
     "start_ts": lambda row: row.job.start_timestamp,
     "end_ts": lambda row: row.job.end_timestamp,
+    "waiting_for": lambda row: list(row.waits),
 }
 
 

@@ -16,7 +16,8 @@ from ganeti_kernel.jobs.commit import Committer
 from ganeti_kernel.jobs.configuration import SharedConfig
 from ganeti_kernel.jobs.manager import JobManager
 from ganeti_kernel.jobs.opcodes import Opcode, decode_opcode
-from ganeti_kernel.jobs.values import JobRow, check_fields, job_values
+from ganeti_kernel.jobs.reading import JobReader
+from ganeti_kernel.jobs.values import check_fields, job_values
 from ganeti_kernel.luxi.clusterinfo import cluster_info, config_values
 from ganeti_kernel.luxi.codec import BadRequest
 from ganeti_kernel.luxi.filters import check_rule
@@ -63,6 +64,7 @@ class Methods:
         self._queue = manager.queue
         self._queries = queries
         self.tell_pause: Callable[[float | None], Awaitable[None]] = _tell_nobody
+        self._jobs = JobReader(manager, lambda: config.view.secrets)
 
     async def load(self) -> None:
         entry = await self._committer.read(lambda store: store.get(META_WATCHER_PAUSE))
@@ -130,7 +132,7 @@ class Methods:
         number = int(job_id)
         deadline = time.monotonic() + min(max(timeout, 0.0), MAX_WAIT)
         while True:
-            row = await self._row(number)
+            row = await self._jobs.row(number, [*fields, "oplog"])
             if row is None:
                 raise JobLost(f"Job {number} not found in queue")
             values = job_values(row, fields)
@@ -175,17 +177,10 @@ class Methods:
 
     async def query_jobs(self, ids: list[JobId] | None, fields: list[str]) -> list[Any]:
         check_fields(fields)
-        rows = [await self._row(int(job_id)) for job_id in ids or sorted(self._queue.jobs)]
+        if not ids:
+            return [job_values(row, fields) async for row in self._jobs.rows(None, fields)]
+        rows = [await self._jobs.row(int(job_id), fields) for job_id in ids]
         return [None if row is None else job_values(row, fields) for row in rows]
-
-    async def _row(self, job_id: int) -> JobRow | None:
-        job = self._queue.jobs.get(job_id)
-        if job is not None:
-            return JobRow(job, self._queue.logs(job_id))
-        job = await self._queue.find_archived(job_id)
-        if job is None:
-            return None
-        return JobRow(job, await self._queue.archived_logs(job_id), archived=True)
 
     # -- queries -------------------------------------------------------------------------------
 

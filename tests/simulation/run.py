@@ -135,8 +135,8 @@ class Driver:
         await asyncio.sleep(30)  # what is left of processes is swept
 
     async def _state(self, job: Job) -> str:
-        why = await self._world.life.manager.starter.waits_for(job.id)
-        return f"job {job.id} {job.status} ({why})"
+        waits = await self._world.life.manager.starter.waits()
+        return f"job {job.id} {job.status} ({waits.get(job.id, 'nobody knows why')})"
 
     def _check(self) -> None:
         world = self._world

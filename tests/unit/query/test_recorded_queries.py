@@ -15,6 +15,9 @@ from ganeti_kernel.query.source import QuerySource
 
 FROM_TABLES = {"cluster", "os", "extstorage"}
 
+ADDED = {"job": ["waiting_for"], "lock": ["waits"]}
+"""Fields that upstream does not have: for what a job waits, and since when."""
+
 
 @pytest.mark.parametrize("resource", sorted(RESOURCES))
 def test_fields_are_upstreams(recorded: Path, resource: str) -> None:
@@ -22,6 +25,7 @@ def test_fields_are_upstreams(recorded: Path, resource: str) -> None:
     ours = [
         [field["name"], field["title"], field["kind"]]
         for field in engine.query_fields(resource)["fields"]
+        if field["name"] not in ADDED.get(resource, ())
     ]
     assert ours == (sorted(theirs) if resource in FROM_TABLES else theirs)
 
