@@ -97,6 +97,9 @@ def split_nodes(node: str | None) -> tuple[str | None, str | None]:
 @click.option("--no-nics", is_flag=True, help="No NIC at all.")
 @click.option("-n", "--node", "node", metavar="NODE[:NODE]", help="Primary (and secondary) node.")
 @click.option("-I", "--iallocator", metavar="NAME", help="Allocator that chooses the node.")
+@click.option(
+    "--opportunistic-locking", is_flag=True, help="Let the allocator choose among idle nodes."
+)
 @click.option("-o", "--os-type", metavar="OS[+VARIANT]", help="OS definition to install.")
 @click.option("-O", "--os-parameters", "osparams", type=values.KEY_VALUES, help="OS parameters.")
 @click.option(
@@ -161,6 +164,7 @@ def make_opcode(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         "snode": secondary,
         "group_name": given["nodegroup"],
         "iallocator": given["iallocator"],
+        "opportunistic_locking": given["opportunistic_locking"],
         "os_type": given["os_type"],
         "osparams": given["osparams"] or {},
         "osparams_private": given["osparams_private"] or {},

@@ -15,6 +15,7 @@ from ganeti_kernel.jobs.operation import (
     ALL,
     Lock,
     Operation,
+    Pick,
     StepPlan,
     operation,
 )
@@ -48,15 +49,20 @@ class InstanceCreate(Operation[OpInstanceCreate]):
     def locks(self) -> Sequence[Lock]:
         view = self.context.view
         found = [Lock("instance", self.op.instance_name, exclusive=True)]
-        if self.op.pnode is None:  # the allocator may choose any node
-            found += [Lock("node", ALL), Lock("node-res", ALL, exclusive=True)]
+        if self.op.pnode is None and self.pick() is None:  # the allocator may choose any node
+            found += placement.node_locks(ALL)
         for name in (self.op.pnode, self.op.snode):
             if name is not None:
-                node = finding.node(view, name)
-                found += [Lock("node", node.uuid), Lock("node-res", node.uuid, exclusive=True)]
+                found += placement.node_locks(finding.node(view, name).uuid)
         names = {str(nic["network"]) for nic in self.op.nics if nic.get("network")}
         networks = [view.find_network(name) for name in sorted(names)]
         return [*found, *(Lock("network", item.uuid) for item in networks if item is not None)]
+
+    def pick(self) -> Pick | None:
+        """Opportunistic locking: nodes that are busy now are left out."""
+        if not self.op.opportunistic_locking or self.op.pnode is not None:
+            return None
+        return placement.pick_nodes(self.context.view, self.op.group_name)
 
     # -- checks ----------------------------------------------------------------------------------
 
@@ -109,7 +115,16 @@ class InstanceCreate(Operation[OpInstanceCreate]):
         )
         directory = facts.storage_directory(view.cluster, description)
         unit = StorageUnit(template=self.template, directory=directory)
-        return placement.allocate(self.context, name, request, unit, self.hypervisor)
+        node = placement.allocate(
+            self.context,
+            name,
+            request,
+            unit,
+            self.hypervisor,
+            opportunistic=op.opportunistic_locking,
+        )
+        placement.keep_only(self.context, node)
+        return node
 
     def _template(self) -> str:
         enabled = self.context.view.cluster.enabled_disk_templates

@@ -9,13 +9,14 @@ from ganeti_kernel.errors import (
     ECODE_INVAL,
     ECODE_NORES,
     ECODE_STATE,
+    ECODE_TEMP_NORES,
     OpExecError,
     OpPrereqError,
     PluginError,
 )
 from ganeti_kernel.jobs.opcodes import OpInstanceCreate
-from ganeti_kernel.jobs.operation import JobContext
-from ganeti_kernel.objects import Instance, Node
+from ganeti_kernel.jobs.operation import ALL, JobContext, Lock, Pick
+from ganeti_kernel.objects import ConfigView, Instance, Node
 from ganeti_kernel.operations import allocation, facts, finding
 from ganeti_kernel.operations.diagnose import usable_nodes
 from ganeti_kernel.rpc.results import StorageUnit
@@ -23,6 +24,10 @@ from ganeti_kernel.rpc.results import StorageUnit
 
 def allocator_name(context: JobContext, op: OpInstanceCreate) -> str | None:
     """The allocator to ask, None when a node is named; refuses when there is neither."""
+    if op.opportunistic_locking and op.pnode is not None:
+        finding.refuse(
+            "Opportunistic locking is only available in combination with an instance allocator"
+        )
     if op.pnode is not None:
         if op.iallocator is not None:
             finding.refuse("a node and an allocator cannot both be given; leave -n or -I out")
@@ -74,13 +79,47 @@ def other_node(
     return allocate(context, name, request, unit, inst.hypervisor)
 
 
+def node_locks(uuid: str) -> list[Lock]:
+    """What has to be held of a node to place an instance on it."""
+    return [Lock("node", uuid), Lock("node-res", uuid, exclusive=True)]
+
+
+def pick_nodes(view: ConfigView, group: str | None) -> Pick | None:
+    """Any node that an allocator may choose (in this node group); None when there is none."""
+    nodes = usable_nodes(view)
+    if group is not None:
+        wanted = finding.group(view, group).uuid
+        nodes = [node for node in nodes if node.group == wanted]
+    return Pick([node_locks(node.uuid) for node in nodes]) if nodes else None
+
+
+def _is_held(context: JobContext, node: Node) -> bool:
+    return any(lock.level == "node-res" and lock.name in (node.uuid, ALL) for lock in context.held)
+
+
+def keep_only(context: JobContext, node: Node) -> None:
+    """Give back the locks of the nodes that were not chosen."""
+    others = [lock for lock in context.held if lock.level not in ("node", "node-res")]
+    context.keep_locks([*others, *node_locks(node.uuid)])
+
+
 def allocate(
-    context: JobContext, name: str, request: Mapping[str, Any], unit: StorageUnit, hypervisor: str
+    context: JobContext,
+    name: str,
+    request: Mapping[str, Any],
+    unit: StorageUnit,
+    hypervisor: str,
+    *,
+    opportunistic: bool = False,
 ) -> Node:
-    """Ask an allocator for one node. `unit`: the storage whose room counts."""
+    """Ask an allocator for one node of those whose locks are held.
+
+    `unit`: the storage whose room counts. `opportunistic`: some nodes may be missing because they
+    are busy, so that a refusal may be different later.
+    """
     view = context.view
     params = {hypervisor: view.cluster.hvparams.get(hypervisor, {})}
-    nodes = usable_nodes(view)
+    nodes = [node for node in usable_nodes(view) if _is_held(context, node)]
     infos = context.nodes.call_many(nodes, "node_info", hypervisors=params, storage=[unit])
     states = context.nodes.call_many(nodes, "instances_list", hypervisors=params)
     running = {
@@ -90,7 +129,8 @@ def allocate(
     }
     known = {uuid: answer.value for uuid, answer in infos.items() if answer.ok}
     document = allocation.document(view, known, running, request)
-    chosen = _ask(name, document, view.cluster.default_iallocator_params)
+    refusal = ECODE_TEMP_NORES if opportunistic else ECODE_NORES
+    chosen = _ask(name, document, view.cluster.default_iallocator_params, refusal)
     if len(chosen) != request["required_nodes"]:
         raise OpExecError(f"allocator {name} gave {len(chosen)} nodes: {', '.join(chosen)}")
     node = finding.usable_node(view, chosen[0])
@@ -101,7 +141,10 @@ def allocate(
     return node
 
 
-def _ask(name: str, document: Mapping[str, Any], options: Mapping[str, Any]) -> Sequence[str]:
+def _ask(
+    name: str, document: Mapping[str, Any], options: Mapping[str, Any], refusal: str
+) -> Sequence[str]:
+    """`refusal`: the error's code when the allocator finds no place."""
     try:
         plugin = facts.registry().get("allocator", name)
     except PluginError as error:
@@ -109,7 +152,7 @@ def _ask(name: str, document: Mapping[str, Any], options: Mapping[str, Any]) -> 
     answer = plugin.allocate(document, {key: str(value) for key, value in options.items()})
     if not answer.get("success"):
         raise OpPrereqError(
-            f"Can't compute nodes using iallocator '{name}': {answer.get('info')}", ECODE_NORES
+            f"Can't compute nodes using iallocator '{name}': {answer.get('info')}", refusal
         )
     result = answer.get("result")
     if not isinstance(result, list) or not all(isinstance(item, str) for item in result):

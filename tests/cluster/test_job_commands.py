@@ -44,10 +44,10 @@ def waiting_for(master: Master, job_id: int) -> Any:
 @pytest.fixture
 def busy(plain_master: Master) -> Master:
     """Job 1 holds the node's lock; jobs 2 and 3 wait for it."""
-    for _ in range(3):
-        plain_master.submit({**SLEEP, "on_nodes": [NODE], "no_locks": False})
-    plain_master.wait_status(1, "running")
-    for job_id in (2, 3):
+    sleep = {**SLEEP, "on_nodes": [NODE], "no_locks": False}
+    plain_master.wait_status(plain_master.submit(sleep), "running")
+    for _ in range(2):
+        job_id = plain_master.submit(sleep)
         plain_master.wait_until(lambda job_id=job_id: waiting_for(plain_master, job_id), "waits")
     return plain_master
 
