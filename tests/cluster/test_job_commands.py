@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ def busy(plain_master: Master) -> Master:
     plain_master.wait_status(plain_master.submit(sleep), "running")
     for _ in range(2):
         job_id = plain_master.submit(sleep)
-        plain_master.wait_until(lambda job_id=job_id: waiting_for(plain_master, job_id), "waits")
+        plain_master.wait_until(partial(waiting_for, plain_master, job_id), "the job to wait")
     return plain_master
 
 
