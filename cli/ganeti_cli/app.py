@@ -113,6 +113,10 @@ def run(program: click.Command, argv: Sequence[str] | None = None) -> NoReturn:
 
 def execute(program: click.Command, argv: Sequence[str]) -> int:
     """Run a program and return its exit code."""
+    if not argv and isinstance(program, click.Group):
+        with click.Context(program, info_name=program.name) as ctx:
+            click.echo(program.get_help(ctx))
+        return EXIT_FAILURE
     try:
         result = program.main(list(argv), prog_name=program.name, standalone_mode=False)
     except Finish as finish:
@@ -143,8 +147,15 @@ def execute(program: click.Command, argv: Sequence[str]) -> int:
 
 
 def _usage_code(error: click.ClickException) -> int:
-    missing = isinstance(error, click.MissingParameter) and error.param_type != "option"
-    return EXIT_FAILURE if missing or isinstance(error, Misuse) else EXIT_USAGE
+    """2 for what upstream's option parser refuses: unknown options, values of a simple type."""
+    if isinstance(error, Misuse) or type(error) is click.UsageError:  # too many arguments
+        return EXIT_FAILURE
+    if isinstance(error, click.MissingParameter) and error.param_type != "option":
+        return EXIT_FAILURE
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        of_argument = isinstance(error.param, click.Argument)
+        return EXIT_FAILURE if of_argument else getattr(error.param.type, "exit_code", EXIT_USAGE)
+    return EXIT_USAGE
 
 
 def _show_usage(error: click.ClickException) -> None:

@@ -12,6 +12,7 @@ from ganeti_cli.failures import NotCluster, explain
 from ganeti_cli.options import options
 from ganeti_kernel import errors
 from ganeti_kernel import version as versions
+from ganeti_kernel.constants import VERIFY_CODES
 from ganeti_kernel.paths import Paths
 
 
@@ -48,6 +49,7 @@ def version(**_given: Any) -> int:
     "-I",
     "--ignore-errors",
     multiple=True,
+    type=click.Choice(sorted(VERIFY_CODES)),
     metavar="CODE",
     help="Show this error as a warning; repeat for more.",
 )

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from ganeti_kernel.constants import EXIT_FAILURE, EXIT_USAGE
 from ganeti_kernel.errors import UnitParseError
 from ganeti_kernel.units import parse_size
 
@@ -73,11 +74,16 @@ def parse_bool(text: str) -> bool:
 
 
 class Parsed(click.ParamType[Any]):
-    """An option value that a pure function parses."""
+    """An option value that a pure function parses.
 
-    def __init__(self, name: str, parse: Any) -> None:
+    `exit_code` when it cannot: upstream's option parser knows sizes and ends with 2, other values
+    are refused by its commands, with 1.
+    """
+
+    def __init__(self, name: str, parse: Any, *, exit_code: int = EXIT_FAILURE) -> None:
         self.name = name
         self.parse = parse
+        self.exit_code = exit_code
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
@@ -90,7 +96,7 @@ class Parsed(click.ParamType[Any]):
 
 KEY_VALUES: Final = Parsed("KEY=VALUE,…", parse_key_values)
 IDENT: Final = Parsed("IDENT:KEY=VALUE,…", parse_ident)
-SIZE: Final = Parsed("SIZE", parse_size)
+SIZE: Final = Parsed("SIZE", parse_size, exit_code=EXIT_USAGE)
 YES_NO: Final = Parsed("yes|no", parse_bool)
 COMMA_LIST: Final = Parsed("A,B,…", split_escaped)
 

@@ -459,7 +459,7 @@ def test_options_and_misuse(cluster: DevCluster) -> None:
     assert "ECLUSTERCFG" not in {item.code for item in found}, "the configuration is not verified"
     assert f"* Verifying node {NODE1} (master)" in told
     refused = cluster.on(1, "gnt-cluster", "verify", "--ignore-errors", "ENOSUCH")
-    assert (refused.code, "unknown error code 'ENOSUCH'" in refused.err) == (1, True)
+    assert (refused.code, "'ENOSUCH' is not one of 'ECLUSTERCERT'" in refused.err) == (2, True)
     refused = cluster.on(1, "gnt-cluster", "verify", "--node-group", "nosuch")
     assert (refused.code, "Group 'nosuch' not known" in refused.err) == (1, True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ganeti_kernel.constants import VERIFY_CODES
 from ganeti_kernel.errors import ECODE_INVAL
 from ganeti_kernel.jobs.opcodes import (
     OpClusterVerify,
@@ -14,14 +15,14 @@ from ganeti_kernel.jobs.opcodes import (
 from ganeti_kernel.jobs.operation import HookFailure, Lock, Operation, Pick, StepPlan, operation
 from ganeti_kernel.objects import Instance, Node, NodeGroup
 from ganeti_kernel.operations import finding
-from ganeti_kernel.operations.verify.report import CODES, Finding, Reporter
+from ganeti_kernel.operations.verify.report import Finding, Reporter
 from ganeti_kernel.operations.verify.steps import SubmitJobs, VerifyConfig, VerifyGroup
 
 
 def _check_ignored(codes: Sequence[str]) -> None:
-    unknown = [code for code in codes if code not in CODES]
+    unknown = [code for code in codes if code not in VERIFY_CODES]
     if unknown:
-        known = ", ".join(sorted(CODES))
+        known = ", ".join(sorted(VERIFY_CODES))
         finding.refuse(f"unknown error code '{unknown[0]}' (known: {known})", ECODE_INVAL)
 
 

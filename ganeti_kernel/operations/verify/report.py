@@ -3,54 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
+from ganeti_kernel.constants import VERIFY_CODES
 from ganeti_kernel.jobs.operation import JobContext
-
-CODES: Final = {
-    "ECLUSTERCERT": "cluster",
-    "ECLUSTERCFG": "cluster",
-    "ECLUSTERCLIENTCERT": "cluster",
-    "ECLUSTERDANGLINGINST": "instance",
-    "ECLUSTERDANGLINGNODES": "node",
-    "ECLUSTERFILECHECK": "cluster",
-    "EEXTAGS": "cluster",
-    "EGROUPDIFFERENTPVSIZE": "group",
-    "EINSTANCEBADNODE": "instance",
-    "EINSTANCEDOWN": "instance",
-    "EINSTANCEFAULTYDISK": "instance",
-    "EINSTANCELAYOUT": "instance",
-    "EINSTANCEMISSINGCFGPARAMETER": "instance",
-    "EINSTANCEMISSINGDISK": "instance",
-    "EINSTANCEPOLICY": "instance",
-    "EINSTANCESPLITGROUPS": "instance",
-    "EINSTANCEUNSUITABLENODE": "instance",
-    "EINSTANCEWRONGNODE": "instance",
-    "ENODEDRBD": "node",
-    "ENODEDRBDHELPER": "node",
-    "ENODEDRBDVERSION": "node",
-    "ENODEFILECHECK": "node",
-    "ENODEFILESTORAGEPATHS": "node",
-    "ENODEFILESTORAGEPATHUNUSABLE": "node",
-    "ENODEGLUSTERSTORAGEPATHUNUSABLE": "node",
-    "ENODEHOOKS": "node",
-    "ENODEHV": "node",
-    "ENODELVM": "node",
-    "ENODEN1": "node",
-    "ENODENET": "node",
-    "ENODEOOBPATH": "node",
-    "ENODEORPHANINSTANCE": "node",
-    "ENODEORPHANLV": "node",
-    "ENODEOS": "node",
-    "ENODERPC": "node",
-    "ENODESETUP": "node",
-    "ENODESHAREDFILESTORAGEPATHUNUSABLE": "node",
-    "ENODESSH": "node",
-    "ENODETIME": "node",
-    "ENODEUSERSCRIPTS": "node",
-    "ENODEVERSION": "node",
-}
-"""Error code -> kind of object it is about: every code `--ignore-errors` takes (upstream 3.0)."""
 
 
 class Finding(NamedTuple):
@@ -65,7 +21,7 @@ class Finding(NamedTuple):
 def line(finding: Finding, *, codes: bool, ignored: Collection[str]) -> str:
     """The line of a finding; an ignored code is only a warning."""
     severity = "WARNING" if finding.warning or finding.code in ignored else "ERROR"
-    kind = CODES[finding.code]
+    kind = VERIFY_CODES[finding.code]
     if codes:
         return f"  - {severity}:{finding.code}:{kind}:{finding.item}:{finding.text}"
     item = f" {finding.item}" if finding.item else ""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ganeti_kernel.operations.verify.report import CODES
+from ganeti_kernel.constants import VERIFY_CODES
 from ganeti_kernel.operations.verify.steps import CONFIG_CODES, GROUP_CODES
 from ganeti_kernel.rpc.certificates import create_authority
 from tests.unit.operations.verify_cluster import Recorded, Told, parse, verify_config, verify_group
@@ -622,7 +622,7 @@ def test_what_a_job_is_at_work_on_is_left_out(monkeypatch: pytest.MonkeyPatch) -
 
 def test_there_are_more_than_forty_kinds() -> None:
     assert len(CONFIG_FAULTS) + len(NODE_FAULTS) > 90
-    assert {*CONFIG_CODES, *GROUP_CODES} <= set(CODES)
+    assert {*CONFIG_CODES, *GROUP_CODES} <= set(VERIFY_CODES)
 
 
 def test_ignored_codes_are_warnings_and_the_form_for_people(
