@@ -8,6 +8,7 @@ import random
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -306,12 +307,23 @@ def _check_moves(sim: Simulation, request: dict[str, Any], result: Any) -> Itera
             yield f"{name} is still mirrored to {old[1]}"
 
 
+def _check_secondary(sim: Simulation, request: dict[str, Any], result: Any) -> Iterator[str]:
+    """A plain instance becomes a mirrored one on the node it is on and the one that was found."""
+    before, name = sim.copy(), request["name"]
+    primary = sim.place[name][0]
+    if result == primary or sim.nodes[result].group is not sim.nodes[primary].group:
+        yield f"{result} cannot mirror {name} of {primary}"
+    sim.add(replace(sim.instances[name], template="drbd"), [primary, result])
+    yield from broken_rules(before, sim, [name])
+
+
 _CHECKS = {
     "allocate": _check_allocate,
     "multi-allocate": _check_many,
     "relocate": _check_relocate,
     "node-evacuate": _check_moves,
     "change-group": _check_moves,
+    "allocate-secondary": _check_secondary,
 }
 
 

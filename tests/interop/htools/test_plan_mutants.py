@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
-from ganeti_allocators_htools import colouring, commands, prepare, relocating, rolling, search
-from ganeti_allocators_htools.loaders import text
-from ganeti_allocators_htools.moves import Rules
-from ganeti_allocators_htools.programs import hbal, hroller, hsqueeze
-from ganeti_allocators_htools.state import State, Static, build_static
 
 from tests.interop.htools.plans import wrong
 
 SEEDS = 300
+
+
+def part(name: str) -> Any:
+    """A module of the package, as one that may be broken."""
+    return importlib.import_module(f"ganeti_allocators_htools.{name}")
+
+
+colouring, commands, prepare, relocating, rolling, search = map(
+    part, ("colouring", "commands", "prepare", "relocating", "rolling", "search")
+)
+hbal, hroller, hsqueeze = map(part, ("programs.hbal", "programs.hroller", "programs.hsqueeze"))
+moves, state, text = map(part, ("moves", "state", "loaders.text"))
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -33,11 +41,11 @@ class Mutant:
     says: str
 
 
-def statics(**fields: Callable[[Static], Any]) -> Callable[[Patch], None]:
+def statics(**fields: Callable[[Any], Any]) -> Callable[[Patch], None]:
     """Change what the program knows of the cluster's limits."""
 
-    def build(*args: Any, **kwargs: Any) -> Static:
-        static = build_static(*args, **kwargs)
+    def build(*args: Any, **kwargs: Any) -> Any:
+        static = state.build_static(*args, **kwargs)
         return replace(static, **{name: make(static) for name, make in fields.items()})
 
     def apply(patch: Patch) -> None:
@@ -60,7 +68,7 @@ NO_MIGRATION_TAGS = statics(rules=lambda static: replace(static.rules, migration
 def anything_moves(patch: Patch) -> None:
     start = search.Search.__init__
 
-    def init(self: search.Search, *args: Any) -> None:
+    def init(self: Any, *args: Any) -> None:
         start(self, *args)
         self.movable = np.ones_like(self.movable)
 
@@ -70,23 +78,23 @@ def anything_moves(patch: Patch) -> None:
 def wrong_node(patch: Patch) -> None:
     right = commands.commands
 
-    def wrongly(cluster: Any, move: Any) -> list[str]:
+    def wrongly(cluster: Any, move: Any) -> Any:
         other = (move.target + 1) % len(cluster.nodes) if move.target >= 0 else move.target
         return right(cluster, replace(move, target=other))
 
     patch.setattr(commands, "commands", wrongly)
 
 
-def first_state(state: State) -> str:
-    insts = state.static.cluster.instances
-    columns = (state.fdsk.astype(np.int64), state.fsp.astype(np.int64))
-    return text.format_cluster(state.static.cluster, insts.pnode, insts.snode, *columns)
+def first_state(now: Any) -> Any:
+    insts = now.static.cluster.instances
+    columns = (now.fdsk.astype(np.int64), now.fsp.astype(np.int64))
+    return text.format_cluster(now.static.cluster, insts.pnode, insts.snode, *columns)
 
 
 def rising_score(patch: Patch) -> None:
     right = commands.StepPrinter.line
 
-    def line(self: commands.StepPrinter, number: int, move: search.Move) -> str:
+    def line(self: Any, number: int, move: Any) -> Any:
         return right(self, number, replace(move, score=move.score + number))
 
     patch.setattr(commands.StepPrinter, "line", line)
@@ -100,14 +108,16 @@ def secondaries_stay(patch: Patch) -> None:
 def one_colour(patch: Patch) -> None:
     right = colouring.best
     patch.setattr(
-        colouring, "best", lambda found: [sorted(node for part in right(found) for node in part)]
+        colouring,
+        "best",
+        lambda found: [sorted(node for colour in right(found) for node in colour)],
     )
 
 
 def weightless_guests(patch: Patch) -> None:
     start = rolling.Planner.__init__
 
-    def init(self: rolling.Planner, *args: Any, **kwargs: Any) -> None:
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
         start(self, *args, **kwargs)
         self.mem = [0.0] * len(self.mem)
 
@@ -133,11 +143,11 @@ MUTANTS = {
     "hbal forgets migration tags": Mutant("hbal", "migration", NO_MIGRATION_TAGS, "migration tags"),
     "hbal moves what must stay": Mutant("hbal", "drbd", anything_moves, "auto_balance"),
     "hbal forgets its options": Mutant(
-        "hbal", "drbd", puts(hbal, "rules_of", lambda _options: Rules()), ""
+        "hbal", "drbd", puts(hbal, "rules_of", lambda _options: moves.Rules()), ""
     ),
     "hbal names another node": Mutant("hbal", "shared", wrong_node, ""),
     "hbal puts all jobs into one set": Mutant(
-        "hbal", "drbd", puts(commands, "job_sets", lambda moves: [list(moves)]), ""
+        "hbal", "drbd", puts(commands, "job_sets", lambda found: [list(found)]), ""
     ),
     "hbal saves the first state": Mutant(
         "hbal", "shared", puts(hbal, "saved_text", first_state), "should be on"
