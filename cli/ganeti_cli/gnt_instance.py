@@ -14,6 +14,8 @@ PROGRAM = Program(
         "add-tags": Entry("ganeti_cli.tags:add_instance", "Add tags."),
         "list-tags": Entry("ganeti_cli.tags:list_instance", "List tags."),
         "remove-tags": Entry("ganeti_cli.tags:remove_instance", "Remove tags."),
+        "activate-disks": Entry(f"{_HERE}.instance_disks:activate", "Make disks usable."),
+        "deactivate-disks": Entry(f"{_HERE}.instance_disks:deactivate", "Take disks out of use."),
         "add": Entry(f"{_HERE}.instance_add:add", "Create an instance."),
         "console": Entry(f"{_HERE}.instance_console:console", "Open an instance's console."),
         "failover": Entry(
