@@ -30,6 +30,8 @@ QUESTIONS = [
     ("gnt-cluster rename other.example.com", 1, "other.example.com", "--force"),
     ("gnt-cluster deactivate-master-ip", 1, "address down", "--yes"),
     ("gnt-node powercycle node2", 2, "node2", "--yes"),
+    ("gnt-job cancel --pending", 13, "job", "--force"),
+    ("gnt-job change-priority --priority high --pending", 13, "priority", "--force"),
 ]
 
 # command, exit code, what standard error or output says
@@ -125,7 +127,9 @@ def test_a_job_behind_a_filter_says_so(cluster: DevCluster) -> None:
         ran = alone(cluster, "timeout -s INT 8 gnt-debug delay 0")
     finally:
         cluster.must("gnt-filter", "delete", uuid)
-    assert re.search(r"^Job \d+ is queued; .", ran.err, re.MULTILINE), ran.err
+    told = re.search(r"^Job \d+ is queued; it waits for (.+)$", ran.err, re.MULTILINE)
+    assert told is not None, ran.err
+    assert uuid in told[1]
     assert "goes on in the background" in ran.err
 
 
