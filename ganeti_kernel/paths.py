@@ -149,6 +149,11 @@ class Paths:
         return self.conf_dir / "file-storage-paths"
 
     @property
+    def export_dir(self) -> Path:
+        """Where a node keeps exports, a directory an instance."""
+        return self.under("/srv/ganeti/export")
+
+    @property
     def os_search_path(self) -> tuple[Path, ...]:
         return tuple(
             self.under(path)

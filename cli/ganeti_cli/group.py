@@ -18,6 +18,7 @@ GROUPS = Resource(
     what="group",
     argument="GROUP",
     fields=("name", "node_cnt", "pinst_cnt", "alloc_policy", "ndparams"),
+    environment=True,
     overrides={
         "tags": format_list,
         "node_list": format_list,

@@ -16,6 +16,7 @@ INSTANCES = Resource(
     argument="INSTANCE",
     fields=("name", "hypervisor", "os", "pnode", "status", "oper_ram"),
     overrides=dict.fromkeys(_LISTS, format_list),
+    environment=True,
 )
 
 list_instances = list_command(INSTANCES, "List instances and their state.")

@@ -28,6 +28,8 @@ class Resource(NamedTuple):
     filters: bool = True
     key: str = "name"
     numeric: bool = False
+    environment: bool = False
+    """Whether options are also taken from a variable, e.g. GNT_INSTANCE_LIST (upstream 3.0)."""
 
 
 def choose_fields(default: Sequence[str], text: str | None) -> list[str]:
@@ -85,7 +87,9 @@ def list_command(resource: Resource, summary: str) -> click.Command:
     names = ["no_headers", "separator", "output", "verbose"]
     names += ["units"] * resource.units + ["filter"] * resource.filters
 
-    @click.command(help=summary, epilog=_epilog(resource))
+    kind = _FromEnvironment if resource.environment else click.Command
+
+    @click.command(cls=kind, help=summary, epilog=_epilog(resource))
     @click.argument("names", nargs=-1, metavar=f"[{resource.argument}...]")
     @options(*names)
     def command(names: tuple[str, ...], **values: Any) -> int:
@@ -144,10 +148,16 @@ def _kind_word(kind: str) -> str:
     return _KIND_WORDS.get(kind, kind)
 
 
-def default_arguments(command_path: str) -> list[str]:
-    """Options from the variable of a command, e.g. GNT_INSTANCE_LIST (upstream 3.0)."""
-    name = command_path.upper().replace("-", "_").replace(" ", "_")
-    return shlex.split(os.environ.get(name, ""))
+class _FromEnvironment(click.Command):
+    """A command whose variable (GNT_INSTANCE_LIST for `gnt-instance list`) holds more options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        name = ctx.command_path.upper().replace("-", "_").replace(" ", "_")
+        try:
+            given = shlex.split(os.environ.get(name, ""))
+        except ValueError as error:
+            raise app.Misuse(f"the variable {name} cannot be read: {error}", ctx) from None
+        return super().parse_args(ctx, [*given, *args])
 
 
-__all__ = ["Resource", "app", "default_arguments", "list_command", "list_fields_command"]
+__all__ = ["Resource", "app", "list_command", "list_fields_command"]

@@ -41,14 +41,21 @@ class ConfdClient:
         return cls(read_key(paths.hmac_key), list(peers) or read_candidates(paths), port)
 
     def ask(
-        self, number: int, query: Any = None, *, coverage: int = 0, timeout: float = EXPIRE
+        self,
+        number: int,
+        query: Any = None,
+        *,
+        coverage: int = 0,
+        timeout: float = EXPIRE,
+        settle: float = EXPIRE,
     ) -> Result:
         """Ask and wait until enough peers have answered or `timeout` seconds are over.
 
-        `coverage` is the number of peers to ask: 0 up to six, -1 all. Raises ConfdClientError
+        `coverage` is the number of peers to ask: 0 up to six, -1 all. `settle`: seconds after the
+        first good answer for which a newer one is waited for. Raises ConfdClientError
         when nobody answers; an error answer is a Result with its status.
         """
-        return self.run(self.exchange(number, query, coverage, timeout))
+        return self.run(self.exchange(number, query, coverage, timeout, settle))
 
     def run(self, exchange: Exchange) -> Result:
         """Carry a question out; as `ask`. The exchange keeps the trace, also of a failure."""
@@ -70,7 +77,9 @@ class ConfdClient:
                     self._by_tcp(exchange, plain(sender[0]))
         return exchange.result(time.monotonic())
 
-    def exchange(self, number: int, query: Any, coverage: int, timeout: float) -> Exchange:
+    def exchange(
+        self, number: int, query: Any, coverage: int, timeout: float, settle: float = EXPIRE
+    ) -> Exchange:
         return Exchange(
             self.signer,
             self.peers,
@@ -78,6 +87,7 @@ class ConfdClient:
             query,
             coverage=coverage,
             expire=timeout,
+            settle=settle,
             start=time.monotonic(),
             wall=time.time(),
             rng=random.Random(),

@@ -125,15 +125,20 @@ class Exchange:
         *,
         coverage: int = 0,
         expire: float = EXPIRE,
+        settle: float = EXPIRE,
         start: float,
         wall: float,
         rng: random.Random | None = None,
     ) -> None:
-        """`start` is the monotonic time now, `wall` the seconds since the epoch."""
+        """`start` is the monotonic time now, `wall` the seconds since the epoch.
+
+        `settle`: seconds for which better answers are waited for once there is a good one.
+        """
         self.targets = choose([plain(peer) for peer in peers], coverage, rng or random.Random())
         self.salt = str(uuid.uuid4())
         self.number = number
         self.expires = start + expire
+        self._settle = settle
         self.trace: list[Event] = []
         self._signer = signer
         self._start = start
@@ -239,6 +244,8 @@ class Exchange:
             if other.serial == reply.serial and _content(other) != _content(reply):
                 self._consistent = False
         self._seen[peer] = reply
+        if reply.status == STATUS_OK:
+            self.expires = min(self.expires, now + self._settle)
         self._prefer(peer, reply, now)
 
     def _prefer(self, peer: str, reply: Reply, now: float) -> None:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import signal
 import socket
 import sys
@@ -28,6 +27,8 @@ RESTART_PAUSE: Final = 1.0
 """Seconds before a worker that died is started again."""
 
 STOP_GRACE: Final = 5.0
+
+_LEVELS: Final = logging.getLevelNamesMapping()
 
 
 class Workers:
@@ -69,6 +70,7 @@ class Workers:
         while not self._stopping:
             process = await self._launch(row, sockets)
             self._processes[row] = process
+            await _relay(process)
             code = await process.wait()
             del self._processes[row]
             if not self._stopping:
@@ -91,11 +93,29 @@ class Workers:
             "-m",
             "ganeti_kernel.confd.worker",
             stdin=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
             pass_fds=(*descriptors, self._memory.descriptor),
         )
         if process.stdin is not None:
             process.stdin.write(json.dumps(order).encode() + b"\n")
         return process
+
+
+async def _relay(process: asyncio.subprocess.Process) -> None:
+    """Put what a worker says into this daemon's log, until it ends: it has no log of its own."""
+    assert process.stderr is not None
+    while True:
+        try:
+            line = await process.stderr.readline()
+        except ValueError:  # longer than a line may be; what is left of it comes next
+            continue
+        if not line:
+            return
+        word, _, rest = line.decode("utf-8", "replace").strip().partition(" ")
+        level = _LEVELS.get(word)
+        if level is None:
+            word, rest, level = "", f"{word} {rest}", logging.ERROR
+        log.log(level, "pid=%d %s", process.pid, rest)
 
 
 async def run(order: dict[str, Any], lines: asyncio.StreamReader) -> None:
@@ -120,7 +140,7 @@ async def _main() -> None:
     order = json.loads(await lines.readline())
     logging.basicConfig(
         level=logging.DEBUG if order["debug"] else logging.INFO,
-        format=f"%(asctime)s: ganeti-confd pid={os.getpid()} %(levelname)s %(message)s",
+        format="%(levelname)s %(message)s",  # see _relay
     )
     # the daemon's own process ends its workers, by closing the pipe
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -12,6 +12,8 @@ from ganeti_kernel.paths import Paths
 STATUS_OK: Final = 0
 DEADLINE: Final = 2.0
 """Seconds a collector waits for an answer."""
+SETTLE: Final = 0.1
+"""Seconds for which it waits for a newer answer when it has one: a candidate may be silent."""
 SILENCE: Final = 10.0
 """Seconds for which a cluster that did not answer is not asked again."""
 
@@ -40,7 +42,7 @@ class ConfdLookup:
         try:
             if self._client is None:
                 self._client = ConfdClient.of_node(self._paths, **self._where)
-            result = self._client.ask(number, query, timeout=DEADLINE)
+            result = self._client.ask(number, query, timeout=DEADLINE, settle=SETTLE)
         except ConfdClientError as error:
             self._client = None
             self._problem = str(error)

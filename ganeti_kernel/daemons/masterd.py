@@ -140,7 +140,13 @@ async def _serve(daemon: Daemon, registry: Registry) -> None:
     committer = Committer(open_store(paths, extra.store, registry=registry))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(committer.close)
-        secrets = SecretRules(names=frozenset(secret_parameters(registry)))
+        hidden = secret_parameters(registry)
+
+        def installed() -> None:
+            # What was hidden stays so: a plugin that is removed leaves its values behind.
+            hidden.update(secret_parameters(registry))
+
+        secrets = SecretRules(names=hidden)
         kept = extra.config_history
         writer = await committer.read(
             lambda store: ConfigWriter(store, secrets=secrets, history=kept)
@@ -171,7 +177,7 @@ async def _serve(daemon: Daemon, registry: Registry) -> None:
         distributor = Distributor(paths, config, nodes)
         server.settled = distributor.settled
         server.everywhere = distributor.everywhere
-        queries = EngineQueries(registry, config, manager, nodes)
+        queries = EngineQueries(registry, config, manager, nodes, installed)
         methods = Methods(committer, config, manager, queries)
         methods.tell_pause = partial(tell_pause, paths, lambda: config.view, nodes)
         await methods.load()
@@ -189,6 +195,8 @@ async def _serve(daemon: Daemon, registry: Registry) -> None:
             await luxi.listen(path)
         stack.push_async_callback(luxi.close)
         daemon.on_reload(registry.rescan)
+        loop = asyncio.get_running_loop()
+        daemon.on_reload(lambda: loop.run_in_executor(None, installed))
         daemon.ready(f"serving cluster {config.view.cluster.cluster_name}")
         await _until_stopped(daemon, spreading, replicator)
 

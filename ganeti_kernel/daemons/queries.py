@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from ganeti_kernel.config.order import natural_key
@@ -43,12 +43,19 @@ class EngineQueries:
     """
 
     def __init__(
-        self, registry: Registry, config: SharedConfig, manager: JobManager, nodes: NodeClient
+        self,
+        registry: Registry,
+        config: SharedConfig,
+        manager: JobManager,
+        nodes: NodeClient,
+        installed: Callable[[], object] = lambda: None,
     ) -> None:
+        """`installed()` is called, in a thread, when other plugins are found than before."""
         self._registry = registry
         self._config = config
         self._manager = manager
         self._nodes = nodes
+        self._installed = installed
         self._looked = time.monotonic()
         self.facts: dict[str, Any] = {}
 
@@ -63,13 +70,18 @@ class EngineQueries:
         source = await self._source(what, fields, None)
         return await asyncio.to_thread(engine.plain_rows, what, names, fields, source)
 
+    async def look(self) -> None:
+        """Notice what was installed or removed meanwhile."""
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self._looked = time.monotonic()
+            if await asyncio.to_thread(self._registry.refresh):
+                await asyncio.to_thread(self._installed)
+
     # -- sources -------------------------------------------------------------------------------
 
     async def _source(self, what: str, fields: Sequence[str], qfilter: Any) -> QuerySource:
         """Everything the query needs, and no more."""
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            self._looked = time.monotonic()
-            await asyncio.to_thread(self._registry.refresh)
+        await self.look()
         view = self._config.view
         source = QuerySource(view=view, hv_parameters=self._hv_parameters(what))
         plan = engine.plan(what, fields, qfilter, source)
@@ -86,6 +98,8 @@ class EngineQueries:
         if sources.OS in plan.needs:
             table = os_table(view, await self._ask_usable(view, "os_diagnose"))
             return dataclasses.replace(source, rows={"os": _in_order(table)})
+        if sources.EXPORTS in plan.needs:
+            return dataclasses.replace(source, rows={"export": await self._exports(view)})
         if sources.EXTSTORAGE in plan.needs:
             providers = provider_table(view, await self._ask_usable(view, "extstorage_diagnose"))
             return dataclasses.replace(source, rows={"extstorage": _in_order(providers)})
@@ -125,6 +139,16 @@ class EngineQueries:
         """A diagnosis by node UUID; a node that does not answer is left out."""
         answers = await self._nodes.call_many(usable_nodes(view), call, {}, live.PATIENCE)
         return {uuid: answer.value for uuid, answer in answers.items() if answer.ok}
+
+    async def _exports(self, view: ConfigView) -> list[dict[str, Any]]:
+        """A row for each export, and one without for a node that cannot say (upstream 3.0)."""
+        nodes = sorted(view.nodes.values(), key=lambda node: natural_key(node.name))
+        answers = await self._nodes.call_many(nodes, "exports_list", {}, live.PATIENCE)
+        return [
+            {"node": node.name, "export": export}
+            for node in nodes
+            for export in (answers[node.uuid].value if answers[node.uuid].ok else [None])
+        ]
 
     async def _jobs(
         self, wanted: Sequence[Any] | None, used: Iterable[str], archived: bool

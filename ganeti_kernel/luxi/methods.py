@@ -42,6 +42,9 @@ class Queries(Protocol):
 
     facts: dict[str, Any]
 
+    async def look(self) -> None:
+        """Notice plugins that were installed or removed meanwhile."""
+
     async def query(self, what: str, fields: Sequence[str], qfilter: Any) -> dict[str, Any]:
         """Return {"fields", "data"}; raises OpPrereqError, QueryFilterParseError."""
 
@@ -204,6 +207,7 @@ class Methods:
         return await self._queries.rows("export", nodes, ["node", "export"])
 
     async def query_cluster_info(self) -> dict[str, Any]:
+        await self._queries.look()
         return cluster_info(self._config.view)
 
     async def query_config_values(self, fields: list[str]) -> list[Any]:

@@ -15,6 +15,7 @@ from ganeti_kernel.rpc.server import Handler, make_handler
 MODULES: Final = (
     "commands",
     "disks",
+    "exports",
     "extstorage",
     "files",
     "guest_os",

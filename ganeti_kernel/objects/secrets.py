@@ -8,6 +8,7 @@ or when its name says so (an outside provider's script has no other way to tell)
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,13 +30,14 @@ _PARAMETERS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SecretRules:
-    """`names`: parameters that plugins call secret, whatever object carries them.
+    """`names`: parameters that plugins call secret, whatever object carries them; whoever gives a
+    set that can change has all views follow it.
 
     `shown`: nothing is hidden (as upstream). `everywhere`: hidden also where an answer's form is
     upstream's whole object, not only in look-ups by path.
     """
 
-    names: frozenset[str] = frozenset()
+    names: Set[str] = frozenset()
     shown: bool = False
     everywhere: bool = False
 

@@ -107,6 +107,7 @@ CALLS: Final[dict[str, Call]] = {
     "os_check": Call(NORMAL, Problems),
     "os_create": Call(DAY, None, changes=True),
     "os_rename": Call(HOUR, None, changes=True),
+    "exports_list": Call(QUICK, list[str]),
     "extstorage_diagnose": Call(NORMAL, list[ProviderStatus]),
     # network
     "bridges_exist": Call(QUICK, list[str]),

@@ -162,3 +162,14 @@ def test_a_trace_line_tells_who_and_what() -> None:
     assert PEERS[0] in lines[0]
     assert "12.500 ms" in lines[1]
     assert "serial 42" in lines[1]
+
+
+def test_a_silent_peer_is_not_waited_for_when_there_is_an_answer() -> None:
+    asked = exchange(PEERS[:2], expire=10.0, settle=0.1)
+    asked.receive(reply(asked, "wrong", status=1), PEERS[0], 101.0)
+    assert asked.expires == 110.0  # an error is no answer yet
+    answered = exchange(PEERS[:2], expire=10.0, settle=0.1)
+    answered.receive(reply(answered, "node1"), PEERS[0], 101.0)
+    assert answered.expires == pytest.approx(101.1)
+    assert not answered.complete
+    assert answered.result(101.1).answer == "node1"

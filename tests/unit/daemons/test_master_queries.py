@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from ganeti_kernel.config import datafile
-from ganeti_kernel.daemons.queries import EngineQueries, lock_rows
+from ganeti_kernel.daemons.queries import LOOK_SECONDS, EngineQueries, lock_rows
 from ganeti_kernel.errors import OpPrereqError
 from ganeti_kernel.jobs.job import Job, LogEntry, OpRecord
 from ganeti_kernel.jobs.locks import LockManager
@@ -50,6 +50,7 @@ class Nodes:
             "node_info": NodeInfo(bootid="b"),
             "instances_list": {"fake": [InstanceState(name="inst2.example.com", memory=64)]},
             "os_diagnose": [OsStatus(name="noop", path="/os/noop", valid=True)],
+            "exports_list": ["inst3.example.com"] if node == "node1.example.com" else [],
             "extstorage_diagnose": [ProviderStatus(name="p", path="/p", valid=True)],
         }
         return Result(ok=True, value=values[name])
@@ -74,16 +75,17 @@ def job(number: int) -> Job:
 
 
 class Fixture:
-    def __init__(self, tmp_path: Path) -> None:
+    def __init__(self, tmp_path: Path, installed: Callable[[], object] = lambda: None) -> None:
         self.nodes = Nodes()
         self.locks = LockManager()
         view = datafile.parse(RECORDED.read_bytes())
-        registry = Registry(PluginContext(paths=Paths(tmp_path)), found=[])
+        self.registry = Registry(PluginContext(paths=Paths(tmp_path)), found=[])
         self.queries = EngineQueries(
-            registry,
+            self.registry,
             cast("Any", SimpleNamespace(view=view)),
             cast("Any", SimpleNamespace(queue=Queue(), grants=SimpleNamespace(locks=self.locks))),
             cast("Any", self.nodes),
+            installed,
         )
 
     def ask(self, what: str, fields: list[str], qfilter: Any = None) -> list[list[Any]]:
@@ -117,6 +119,25 @@ def test_nodes_are_asked_for_live_data(master: Fixture) -> None:
 def test_diagnoses_are_gathered(master: Fixture) -> None:
     assert master.ask("os", ["name", "valid"]) == [["noop", True]]
     assert master.ask("extstorage", ["name"]) == [["p"]]
+
+
+def test_exports_are_gathered(master: Fixture) -> None:
+    """A node without exports has no row, one that cannot say a row without a name."""
+    rows = master.ask("export", ["node", "export"])
+    assert rows == [["node1.example.com", "inst3.example.com"], ["node3.example.com", None]]
+    only = master.ask("export", ["export"], ["=", "node", "node1.example.com"])
+    assert only == [["inst3.example.com"]]
+
+
+def test_other_plugins_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noticed: list[bool] = []
+    master = Fixture(tmp_path, lambda: noticed.append(True))
+    monkeypatch.setattr(master.registry, "refresh", lambda: True)
+    asyncio.run(master.queries.look())
+    assert noticed == []  # it was looked a moment ago
+    master.queries._looked -= LOOK_SECONDS + 1
+    asyncio.run(master.queries.look())
+    assert noticed == [True]
 
 
 def test_jobs(master: Fixture) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ganeti_kernel.errors import ConfigurationError, ParameterError
-from ganeti_kernel.node import files, master
+from ganeti_kernel.errors import ConfigurationError, GenericError, ParameterError
+from ganeti_kernel.node import exports, files, master
 from ganeti_kernel.rpc.trust import bootstrap_file
 
 HMAC = "/var/lib/ganeti/hmac.key"
@@ -89,3 +89,11 @@ def test_leaving_takes_everything_of_the_cluster_away(node: Any) -> None:
     left = {str(item.relative_to(paths.root)) for item in paths.root.rglob("*") if item.is_file()}
     assert left == {"etc/ganeti/plugins.toml", "var/lock/ganeti-ssconf.lock"}
     assert node.services.asked == ["left", "left"]
+
+
+def test_finished_exports_are_listed(node: Any) -> None:
+    with pytest.raises(GenericError, match=r"cannot list exports in .*/srv/ganeti/export"):
+        exports.exports_list(node.context)
+    for name in ("inst2.example.com", "inst1.example.com", "inst3.example.com.new"):
+        (node.paths.export_dir / name).mkdir(parents=True)
+    assert exports.exports_list(node.context) == ["inst1.example.com", "inst2.example.com"]

@@ -47,3 +47,11 @@ def test_instance_data(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows["i"]["hv_instance"] == {"vnc_password": HIDDEN}
     actual = rows["i"]["hv_actual"]
     assert (actual["plugin_pin"], actual["kernel"]) == (HIDDEN, "/boot/k")
+
+
+def test_what_is_called_secret_later_is_hidden_from_then_on() -> None:
+    names: set[str] = set()
+    rules = SecretRules(names=names)
+    assert rules.redact({"pin": "1234"}, "hvparams") == {"pin": "1234"}
+    names.add("pin")
+    assert rules.redact({"pin": "1234"}, "hvparams") == {"pin": HIDDEN}
