@@ -15,9 +15,6 @@ MAX_NICS: Final = 8
 MAX_TAG_LENGTH: Final = 128
 MAX_TAGS: Final = 4096
 
-DEFAULT_SHUTDOWN_TIMEOUT: Final = 120
-"""Seconds an instance has to shut down before it is stopped by force."""
-
 RPC_CONNECT_TIMEOUT: Final = 5
 """Seconds to open a connection to a node daemon."""
 
@@ -30,7 +27,6 @@ MAX_CONFIG_BYTES: Final = 256 << 20
 MAX_SSCONF_BYTES: Final = 128 << 10
 
 DEFAULT_MAC_PREFIX: Final = "aa:00:00"
-DEFAULT_BRIDGE: Final = "xen-br0"
 DEFAULT_GROUP: Final = "default"
 
 EXIT_SUCCESS: Final = 0

@@ -10,13 +10,13 @@ import random
 import socket
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
-from ganeti_kernel.confd.codec import MAX_DATAGRAM, UNREADABLE, Reply, Signer, decode_reply
+from ganeti_kernel.confd.codec import UNREADABLE, Reply, Signer, decode_reply
 from ganeti_kernel.confd.exchange import EXPIRE, Exchange, Result, family_of, plain, tcp_wanted
+from ganeti_kernel.confd.key import read_key
 from ganeti_kernel.constants import CONFD_PORT, MAX_SSCONF_BYTES
-from ganeti_kernel.errors import ConfdClientError, SignatureError
+from ganeti_kernel.errors import ConfdClientError, ConfigurationError, SignatureError
 from ganeti_kernel.paths import Paths
 
 MAX_TCP_REPLY: Final = 256 << 20
@@ -38,7 +38,11 @@ class ConfdClient:
         cls, paths: Paths, peers: Sequence[str] = (), port: int = CONFD_PORT
     ) -> ConfdClient:
         """Take the key, and unless given the master candidates' addresses, from a node's files."""
-        return cls(read_key(paths.hmac_key), list(peers) or read_candidates(paths), port)
+        try:
+            key = read_key(paths.hmac_key)
+        except ConfigurationError as error:
+            raise ConfdClientError(str(error)) from None
+        return cls(key, list(peers) or read_candidates(paths), port)
 
     def ask(
         self,
@@ -120,17 +124,6 @@ def open_tcp(signer: Signer, exchange: Exchange, data: bytes) -> Reply:
         return decode_reply(envelope.msg)
     except UNREADABLE as error:
         raise SignatureError(f"the reply is not readable: {error}") from None
-
-
-def read_key(path: Path) -> bytes:
-    """Return the cluster's key; raises ConfdClientError that says what to do."""
-    try:
-        return path.read_bytes()[:MAX_DATAGRAM]
-    except OSError as error:
-        raise ConfdClientError(
-            f"cannot read the cluster's key {path}: {error.strerror}; run this on a node of the "
-            f"cluster as a user who may read it"
-        ) from None
 
 
 def read_candidates(paths: Paths) -> list[str]:

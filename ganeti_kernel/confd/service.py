@@ -6,13 +6,13 @@ import gc
 import logging
 import socket
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from ganeti_kernel.confd.codec import MAX_CLOCK_SKEW
 from ganeti_kernel.confd.counters import Counters
+from ganeti_kernel.confd.key import read_key
 from ganeti_kernel.confd.responder import NOTHING_LOADED, Responder
 from ganeti_kernel.confd.udp import Receivers, timed
 from ganeti_kernel.config import datafile
@@ -28,7 +28,6 @@ from ganeti_kernel.specs.confd_query import ConfdQuery
 
 log = logging.getLogger(__name__)
 
-MAX_KEY_BYTES: Final = 4096
 
 SECRETS_HIDDEN: Final = "hide"
 SECRETS_HIDDEN_EVERYWHERE: Final = "hide-all"
@@ -151,23 +150,6 @@ class Service:
             shown=self._settings.secrets == SECRETS_SHOWN,
             everywhere=self._settings.secrets == SECRETS_HIDDEN_EVERYWHERE,
         )
-
-
-def read_key(path: Path) -> bytes:
-    """Return the cluster's confd key, the whole file; raises ConfigurationError."""
-    try:
-        with open(path, "rb") as stream:
-            key = stream.read(MAX_KEY_BYTES + 1)
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot read the key {path}: {error.strerror}; this node is no member of a cluster, "
-            f"or the daemon runs as a user who may not read it"
-        ) from None
-    if not key.strip() or len(key) > MAX_KEY_BYTES:
-        raise ConfigurationError(
-            f"{path} has no usable key ({len(key)} bytes); copy it from another node of the cluster"
-        )
-    return key
 
 
 def by_number(queries: Iterable[ConfdQuery]) -> dict[int, ConfdQuery]:

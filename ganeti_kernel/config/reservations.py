@@ -27,7 +27,7 @@ IP_UNCHECKED: Final = "ip-unchecked"
 MAX_MINOR: Final = (1 << 20) - 1
 MAC_TRIES: Final = 64
 
-_MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _MAC_PREFIX: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){2}")
 
 
@@ -51,11 +51,6 @@ def parse_key(key: str) -> Reservation:
     if not key.startswith(RESERVATIONS_PREFIX) or len(parts) != 4 or parts[1] not in KINDS:
         raise ValueError(f"{key!r} is not a reservation")
     return Reservation(int(parts[0]), parts[1], parts[2], parts[3])
-
-
-def job_prefix(job: int) -> str:
-    """Return the beginning of all keys of a job's reservations."""
-    return f"{RESERVATIONS_PREFIX}{job:010d}/"
 
 
 class Reservations:
@@ -144,7 +139,7 @@ class Reservations:
     def _mac(self, view: ConfigView, job: int, prefix: str, value: str | None) -> str:
         if value is not None:
             value = value.lower()
-            if not _MAC.fullmatch(value):
+            if not MAC.fullmatch(value):
                 raise ReservationError(f"{value!r} is not a MAC address")
             if not self._mine(job, "mac", "", value) and value in view.macs:
                 raise ReservationError(f"MAC address {value} is already in use in the cluster")

@@ -7,7 +7,7 @@ because they grow: one store key each.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -23,11 +23,9 @@ CANCELED: Final = "canceled"
 SUCCESS: Final = "success"
 ERROR: Final = "error"
 
-PENDING: Final = frozenset({QUEUED, WAITING, CANCELING})
 FINAL: Final = frozenset({CANCELED, SUCCESS, ERROR})
 
 HIGHEST_PRIORITY: Final = -20
-LOWEST_PRIORITY: Final = 19
 
 LOG_MESSAGE: Final = "message"
 LOG_TYPES: Final = ("message", "message-list", "remote-import", "jqueue-test", "delay-test")
@@ -163,21 +161,3 @@ def end_job(job: Job, status: str, error: BaseException) -> Job:
             result = ["OpExecError", ["Preceding opcode failed"]]
         first = False
     return msgspec.structs.replace(out, end_timestamp=now(), held=[], process_id=None)
-
-
-def job_file(job: Job, logs: Mapping[int, Sequence[LogEntry]]) -> dict[str, Any]:
-    """The job in the shape of upstream's job files; `logs` by opcode index."""
-    ops = []
-    for index, op in enumerate(job.ops):
-        value = msgspec.to_builtins(op)
-        value["log"] = [list(entry) for entry in logs.get(index, ())]
-        ops.append(value)
-    return {
-        "id": job.id,
-        "ops": ops,
-        "received_timestamp": job.received_timestamp,
-        "start_timestamp": job.start_timestamp,
-        "end_timestamp": job.end_timestamp,
-        "livelock": job.livelock,
-        "process_id": job.process_id,
-    }

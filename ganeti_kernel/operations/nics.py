@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from ganeti_kernel.config.reservations import MAC
 from ganeti_kernel.errors import (
     ECODE_INVAL,
     ECODE_NOTUNIQUE,
@@ -20,7 +20,6 @@ from ganeti_kernel.objects import Network, Nic, NodeGroup
 from ganeti_kernel.operations import facts, finding
 
 KEYS: Final = ("bridge", "ip", "link", "mac", "mode", "name", "network", "vlan")
-_MAC: Final = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 _NOTHING: Final = (None, "", "none")
 
 
@@ -178,7 +177,7 @@ def _mac(context: JobContext, index: int, asked: Mapping[str, Any], network: Net
     if wanted in ("auto", "generate"):
         own = network.mac_prefix if network is not None else None
         return context.reservations.reserve("mac", own or context.view.cluster.mac_prefix)
-    if _MAC.fullmatch(wanted) is None:
+    if MAC.fullmatch(wanted) is None:
         finding.refuse(f"NIC {index}: '{wanted}' is not a MAC address (aa:bb:cc:dd:ee:ff)")
     try:
         return context.reservations.reserve("mac", "", wanted)

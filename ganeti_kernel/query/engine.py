@@ -96,12 +96,6 @@ def plain_rows(
     return [[table[name].cell(source, item)[1] for name in fields] for item in items]
 
 
-def name_filter(resource: str, names: Sequence[Any]) -> list[Any] | None:
-    """Return the filter that asks for objects by name; None, everything, without names."""
-    key = resource_of(resource).key
-    return ["|", *(["=", key, name] for name in names)] if names else None
-
-
 def _select(
     kind: Resource, table: Table, qfilter: Any, source: QuerySource, *, decided: bool
 ) -> list[Any]:

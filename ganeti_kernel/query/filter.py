@@ -19,6 +19,8 @@ __all__ = ["compile_filter", "fields_in", "glob_to_regex", "parse_filter", "requ
 
 MAX_CONDITIONS: Final = 5_000
 MAX_REGEX_LENGTH: Final = 1_024
+DEEPEST: Final = 2 * MAX_DEPTH
+"""How deep conditions may be nested."""
 
 CellOf = Callable[[str], tuple[int, Any] | None]
 """Gives a field's cell of one item, None while it is not known."""
@@ -42,27 +44,27 @@ def compile_filter(qfilter: Any, known: Collection[str]) -> Predicate:
     return _Compiler(known).compile(qfilter, 0)
 
 
-def fields_in(qfilter: Any) -> frozenset[str]:
-    """Return the fields that a filter looks at; a malformed part has none."""
-    if not isinstance(qfilter, list | tuple) or not qfilter:
+def fields_in(qfilter: Any, depth: int = 0) -> frozenset[str]:
+    """Return the fields that a filter looks at; a part that cannot be compiled has none."""
+    if not isinstance(qfilter, list | tuple) or not qfilter or depth > DEEPEST:
         return frozenset()
     head, *rest = qfilter
     if head in ("|", "&", "!"):
-        return frozenset().union(*(fields_in(part) for part in rest))
+        return frozenset().union(*(fields_in(part, depth + 1) for part in rest))
     return frozenset({rest[0]}) if rest and isinstance(rest[0], str) else frozenset()
 
 
-def requested_names(qfilter: Any, key: str) -> list[Any] | None:
+def requested_names(qfilter: Any, key: str, depth: int = 0) -> list[Any] | None:
     """Return the names when the filter only says which objects are wanted, else None.
 
     Such a filter is an equality on the key, or any of several; it may shorten names, and a name
     that does not exist is an error rather than an empty answer.
     """
-    if not isinstance(qfilter, list | tuple) or not qfilter:
+    if not isinstance(qfilter, list | tuple) or not qfilter or depth > DEEPEST:
         return None
     head, *rest = qfilter
     if head == "|" and rest:
-        parts = [requested_names(part, key) for part in rest]
+        parts = [requested_names(part, key, depth + 1) for part in rest]
         if any(part is None for part in parts):
             return None
         return list(dict.fromkeys(name for part in parts for name in part or ()))
@@ -80,7 +82,7 @@ class _Compiler:
         if qfilter is None:
             return lambda _cells: True
         self.count += 1
-        if self.count > MAX_CONDITIONS or depth > 2 * MAX_DEPTH:
+        if self.count > MAX_CONDITIONS or depth > DEEPEST:
             raise _wrong("it is too large")
         if not isinstance(qfilter, list | tuple) or not qfilter or not isinstance(qfilter[0], str):
             raise _wrong(f"expected a list that begins with an operator, found {_short(qfilter)}")

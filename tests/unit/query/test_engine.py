@@ -91,7 +91,7 @@ def test_unknown_resource_lists_what_there_is(rich1: QuerySource) -> None:
 )
 def test_name_that_does_not_exist(rich1: QuerySource, resource: str, noun: str) -> None:
     """The sentence for instances is upstream's."""
-    qfilter = engine.name_filter(resource, ["nosuch.example.com"])
+    qfilter = ["|", ["=", "name", "nosuch.example.com"]]
     with pytest.raises(OpPrereqError, match=f"^{noun} name nosuch.example.com not found$") as error:
         engine.query(resource, ["name"], qfilter, rich1)
     assert error.value.code == ECODE_NOENT
@@ -99,7 +99,7 @@ def test_name_that_does_not_exist(rich1: QuerySource, resource: str, noun: str) 
 
 
 def test_names_may_be_short_and_come_in_the_order_asked(rich1: QuerySource) -> None:
-    qfilter = engine.name_filter("instance", ["inst9", "inst1", "inst9"])
+    qfilter = ["|", *(["=", "name", name] for name in ("inst9", "inst1", "inst9"))]
     answer = engine.query("instance", ["name"], qfilter, rich1)["data"]
     assert [row[0][1] for row in answer] == ["inst9.example.com", "inst1.example.com"]
 
@@ -462,3 +462,13 @@ def test_consoles_are_gathered(rich1: QuerySource) -> None:
     rows = ask(rich1, nodes, "instance", ["console"], ["=", "pnode", NODE2])
     assert rows[0] == [(0, {"instance": INST1, "kind": "msg", "message": "none"})]
     assert ask(rich1, nodes, "instance", ["console"], ["=", "name", "inst3"]) == [[(2, None)]]
+
+
+@pytest.mark.parametrize("kind", ["!", "|"])
+def test_a_filter_without_a_bottom_is_refused(rich1: QuerySource, kind: str) -> None:
+    deep: list[Any] = ["=", "name", "x"]
+    for _ in range(50_000):
+        deep = [kind, deep]
+    with pytest.raises(OpPrereqError) as error:
+        engine.query("instance", ["name"], deep, rich1)
+    assert error.value.code == ECODE_INVAL

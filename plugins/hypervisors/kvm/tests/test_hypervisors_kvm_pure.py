@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from ganeti_hypervisors_kvm import checks, command, processes, taps
+from ganeti_hypervisors_kvm import KvmHypervisor, checks, command, processes, qmp, taps
 from ganeti_hypervisors_kvm.command import Drive, Files, Interface, Machine
 from ganeti_hypervisors_kvm.console import main, plain
 from ganeti_hypervisors_kvm.parameters import PARAMETERS
@@ -19,6 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganeti_kernel.objects import Guest, GuestDisk, GuestNic
+from ganeti_kernel.paths import Paths
+from ganeti_kernel.specs import PluginContext
+from ganeti_kernel.testing.hypervisor import make_guest
 
 DEFAULTS = {item.name: item.default for item in PARAMETERS}
 UUID = "c1e0c9a2-0001-4002-8003-000000000004"
@@ -241,6 +245,8 @@ def test_defaults_are_consistent() -> None:
         ({"spice_bind": "127.0.0.1", "vnc_bind_address": "127.0.0.1"}, "exclude each other"),
         ({"spice_bind": "127.0.0.1", "spice_use_tls": True}, "spice_use_tls is not served"),
         ({"spice_ip_version": 4}, "needs spice_bind"),
+        ({"spice_bind": "eth0"}, "'eth0' is no IP address"),
+        ({"kvm_extra": "-name 'x"}, "kvm_extra: No closing quotation"),
         ({"spice_image_compression": "lz"}, "needs spice_bind"),
         ({"disk_aio": "native"}, "needs disk_cache none"),
         ({"virtio_net_queues": 2, "vhost_net": False}, "needs vhost_net"),
@@ -392,3 +398,26 @@ def test_console_reads_to_the_end_of_the_line(
 
 def test_console_output_without_control_sequences() -> None:
     assert plain(b"\x1b[1;31mred\x1b[0m\r\nname# \x1b[6n") == b"red\nname# "
+
+
+def test_a_defect_within_an_event_loop_is_not_lost() -> None:
+    async def defect() -> None:
+        raise ZeroDivisionError
+
+    async def inside() -> None:
+        qmp._run(defect())
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(inside())
+
+
+def test_a_defect_while_starting_leaves_nothing(
+    ganeti_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = KvmHypervisor(PluginContext(paths=Paths(ganeti_root)))
+    ended: list[str] = []
+    monkeypatch.setattr(plugin, "_end", ended.append)
+    monkeypatch.setattr(plugin, "_launch", lambda _guest: [][1])
+    with pytest.raises(IndexError):
+        plugin._start(make_guest(plugin, "inst1.example.com", {}), False)
+    assert ended == ["inst1.example.com"]

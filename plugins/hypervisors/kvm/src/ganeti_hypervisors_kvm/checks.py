@@ -9,6 +9,7 @@ import ipaddress
 import os
 import pwd
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +33,10 @@ def across(params: Params) -> Iterator[str]:
         parse_cpu_mask(str(params.get("cpu_mask") or "all"))
     except ValueError as error:
         yield f"cpu_mask: {error}"
+    try:
+        shlex.split(str(params.get("kvm_extra") or ""))
+    except ValueError as error:
+        yield f"kvm_extra: {error}"
     bind = str(params.get("vnc_bind_address") or "")
     if bind and not bind.startswith("/") and not _is_address(bind):
         yield f"vnc_bind_address: {bind!r} is neither an IP address nor an absolute path"
@@ -92,7 +97,10 @@ _RULES: Final[tuple[_Rule, ...]] = (
 
 def _spice(params: Params) -> Iterator[str]:
     """SPICE's own parameters mean nothing without SPICE."""
-    if params.get("spice_bind"):
+    bind = str(params.get("spice_bind") or "")
+    if bind:
+        if not _is_address(bind):
+            yield f"spice_bind: {bind!r} is no IP address (an interface is not served)"
         return
     for name in ("spice_password_file", "spice_image_compression", "spice_streaming_video"):
         if params.get(name):

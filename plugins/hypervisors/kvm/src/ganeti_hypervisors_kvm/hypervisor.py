@@ -160,7 +160,7 @@ class KvmHypervisor(Hypervisor):
             self._set_up(guest)
             if not paused:
                 self._ask(guest.name, ("cont", {}))
-        except HypervisorError:
+        except Exception:  # a defect, too, must not leave taps behind
             self._end(guest.name)
             raise
 

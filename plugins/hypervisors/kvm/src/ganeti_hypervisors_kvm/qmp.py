@@ -89,7 +89,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     def body() -> None:
         try:
             outcome.append(asyncio.run(work))
-        except HypervisorError as error:
+        except BaseException as error:  # handed over to the thread that waits
             failure.append(error)
 
     thread = threading.Thread(target=body)
