@@ -17,8 +17,8 @@ def read_key(path: Path) -> bytes:
             key = stream.read(MAX_KEY_BYTES + 1)
     except OSError as error:
         raise ConfigurationError(
-            f"cannot read the cluster's key {path}: {error.strerror}; only nodes of a cluster "
-            f"have it, and only a user who may read it can use it"
+            f"cannot read the cluster's key {path}: {error.strerror}; run this on a node "
+            f"of the cluster, as a user who may read it"
         ) from None
     if not key.strip() or len(key) > MAX_KEY_BYTES:
         raise ConfigurationError(
