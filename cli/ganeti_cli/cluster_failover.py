@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
-from ganeti_cli.app import Finish
+from ganeti_cli.asking import confirm
 from ganeti_cli.options import options
 from ganeti_kernel.constants import EXIT_CONFIRMATION, EXIT_FAILURE
 from ganeti_kernel.paths import Paths, host_name
@@ -36,7 +35,7 @@ def master_failover(
     from ganeti_kernel.operations.master_failover import failover
 
     if no_voting and not yes_do_it:
-        _confirm()
+        confirm(_QUESTION, "--yes-do-it", code=EXIT_CONFIRMATION)
     paths = Paths.from_environment()
     warnings: list[str] = []
 
@@ -58,14 +57,3 @@ def master_failover(
         attempt.address(view.cluster, plan.node, up=True)
     click.echo(f"{plan.node.name} is the master of {view.cluster.cluster_name}.")
     return EXIT_FAILURE if warnings else 0
-
-
-def _confirm() -> None:
-    if not sys.stdin.isatty():
-        click.echo(
-            "--no-voting wants a yes, and there is no terminal to ask; say --yes-do-it as well",
-            err=True,
-        )
-        raise Finish(EXIT_CONFIRMATION)
-    if not click.confirm(_QUESTION, err=True):
-        raise Finish(EXIT_FAILURE)

@@ -32,6 +32,9 @@ PROGRAM = Program(
         "import-config": Entry("ganeti_cli.cluster_config:import_config", "Take a config.data."),
         "info": Entry("ganeti_cli.cluster_info:info", "Show the cluster's settings."),
         "init": Entry("ganeti_cli.cluster_life:init", "Make a cluster of this machine."),
+        "renew-crypto": Entry(
+            "ganeti_cli.cluster_crypto:renew_crypto", "Renew keys and certificates."
+        ),
         "master-failover": Entry(
             "ganeti_cli.cluster_failover:master_failover", "Make this node the master."
         ),

@@ -86,11 +86,7 @@ async def serve(daemon: Daemon) -> None:
     context = NodeContext(daemon.paths, host_name(), plugins, NodeServices(daemon, plugins, loop))
     server = NodeServer(daemon.paths, handlers(context))
 
-    def reload() -> None:
-        plugins.rescan()
-        server.reload()
-
-    daemon.on_reload(reload)
+    daemon.on_reload(plugins.rescan)
     port = daemon.options.port
     address = daemon.options.bind
     try:

@@ -16,6 +16,7 @@ from ganeti_kernel.node.copies import set_aside
 from ganeti_kernel.node.files import SECRET
 from ganeti_kernel.node.registry import node_call
 from ganeti_kernel.node.replica import SUBJECT
+from ganeti_kernel.rpc.certificates import check_identity, check_name
 from ganeti_kernel.rpc.epoch import read_epoch
 from ganeti_kernel.rpc.results import MasterState
 from ganeti_kernel.rpc.trust import CANDIDATE_SECRETS
@@ -103,3 +104,22 @@ def candidate_leave(context: NodeContext) -> None:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise GenericError(f"cannot remove {path}: {error.strerror}") from None
+
+
+@node_call("identity_write", subject=lambda _args: "identity")
+def identity_write(context: NodeContext, certificate: str) -> None:
+    """Give this node a new key and certificate, PEM; connections use it from the next one on."""
+    paths = context.paths
+    try:
+        check_identity(paths.ca_file.read_bytes(), certificate.encode())
+        check_name(certificate.encode(), context.name)
+        write_durably(paths.node_certificate, certificate.encode(), SECRET)
+    except OSError as error:
+        raise GenericError(f"cannot write {error.filename}: {error.strerror}") from None
+
+
+@node_call("daemons_reload")
+def daemons_reload(context: NodeContext, names: list[str]) -> None:
+    """Have daemons of this node, if they run, read their files again."""
+    for name in names:
+        context.services.reload(name)

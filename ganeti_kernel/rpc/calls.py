@@ -119,6 +119,8 @@ CALLS: Final[dict[str, Call]] = {
     "command_run": Call(DAY, CommandResult, master_only=True),
     "file_put": Call(NORMAL, None, master_only=True),
     # master candidates
+    "identity_write": Call(QUICK, None, changes=True),
+    "daemons_reload": Call(QUICK, None, changes=True),
     "candidate_enter": Call(QUICK, None, changes=True),
     "candidate_leave": Call(QUICK, None, changes=True),
     "replicas_write": Call(QUICK, None, changes=True),

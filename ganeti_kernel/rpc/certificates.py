@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import re
@@ -109,7 +110,8 @@ def check_pair(key: bytes, certificate: bytes) -> None:
 def check_identity(authority_certificate: bytes, pem: bytes) -> None:
     """Check that key and certificate in `pem` belong together and to the authority.
 
-    Raises ConfigurationError that says what does not fit.
+    While the authority is renewed there are two certificates of it; either will do. Raises
+    ConfigurationError that says what does not fit.
     """
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
@@ -117,15 +119,43 @@ def check_identity(authority_certificate: bytes, pem: bytes) -> None:
     check_pair(pem, pem)
     certificate = x509.load_pem_x509_certificate(pem)
     try:
-        issuer = x509.load_pem_x509_certificate(authority_certificate)
+        issuers = x509.load_pem_x509_certificates(authority_certificate)
     except ValueError:
         raise ConfigurationError("certificate and key are not usable PEM texts") from None
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
-        raise ConfigurationError(
-            "the certificate was not made by the cluster's authority"
-        ) from None
+    for issuer in issuers:
+        with contextlib.suppress(ValueError, TypeError, InvalidSignature):
+            certificate.verify_directly_issued_by(issuer)
+            return
+    raise ConfigurationError("the certificate was not made by the cluster's authority")
+
+
+def check_name(pem: bytes, name: str) -> None:
+    """Check that a certificate is node `name`'s; raises ConfigurationError."""
+    from cryptography import x509
+
+    certificate = x509.load_pem_x509_certificate(pem)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    if name not in names.get_values_for_type(x509.DNSName):
+        raise ConfigurationError(f"the certificate is not one of node {name}")
+
+
+def split_certificates(pem: bytes) -> list[bytes]:
+    """The certificates of a PEM text, each by itself; keys are left out."""
+    return [match[0].rstrip(b"\n") + b"\n" for match in _CERTIFICATE.finditer(pem)]
+
+
+def create_self_signed(name: str) -> Identity:
+    """Make a key and a certificate that vouches for itself, for clients that are told of it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = (
+        _builder(_name(name), _name(name), key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    )
+    return _sign(builder, key, key)
 
 
 def fingerprint(pem: bytes) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -33,6 +34,15 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     error: GenericError | None = None
 
 
+@dataclass(slots=True)
+class _Line:
+    """A session with one identity, and how many calls use it."""
+
+    session: aiohttp.ClientSession
+    version: object
+    calls: int = 0
+
+
 class NodeClient:
     """Calls nodes over mutual TLS; keeps connections open and uses them again.
 
@@ -44,8 +54,7 @@ class NodeClient:
         self.epoch = epoch
         self._paths = paths
         self._port = port
-        self._session: aiohttp.ClientSession | None = None
-        self._identity: tuple[int, int] | None = None
+        self._line: _Line | None = None
         self._fan_out = asyncio.Semaphore(RPC_FAN_OUT)
 
     async def __aenter__(self) -> Self:
@@ -61,11 +70,9 @@ class NodeClient:
 
     async def close(self) -> None:
         """Close all connections; the next call opens new ones."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-            for _ in range(3):  # TLS transports need some rounds of the loop to let go
-                await asyncio.sleep(0)
+        line, self._line = self._line, None
+        if line is not None:
+            await _close(line)
 
     async def call(
         self,
@@ -126,7 +133,6 @@ class NodeClient:
         """Post once more when a kept connection turns out to be closed: calls are idempotent."""
         import aiohttp
 
-        session = await self._open()
         headers = {
             wire.EPOCH_HEADER: str(self.epoch),
             wire.DEADLINE_HEADER: f"{deadline:g}",
@@ -134,15 +140,17 @@ class NodeClient:
         }
         not_sent = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
         sent = False
+        line = await self._open()
+        line.calls += 1
         try:
             async with asyncio.timeout(deadline + GRACE):
                 try:
-                    return await self._post(session, node, name, body, headers)
+                    return await self._post(line.session, node, name, body, headers)
                 except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
                     if isinstance(error, not_sent):
                         raise
                     sent = True
-                    return await self._post(session, node, name, body, headers)
+                    return await self._post(line.session, node, name, body, headers)
         except aiohttp.ClientError as error:  # before TimeoutError: some are both
             sent = sent or not isinstance(error, not_sent)
             failure = RemoteError(self._explain(node, error))
@@ -150,6 +158,10 @@ class NodeClient:
             sent, failure = True, RemoteError(f"no answer within {deadline:g} seconds")
         except (OSError, ValueError) as error:
             sent, failure = True, RemoteError(self._explain(node, error))
+        finally:
+            line.calls -= 1
+            if line is not self._line and not line.calls:
+                await _close(line)
         failure.uncertain = sent
         raise failure
 
@@ -171,32 +183,27 @@ class NodeClient:
         ) as response:
             return await _read(response.content)
 
-    async def _open(self) -> aiohttp.ClientSession:
-        """The session; a new one when this node's certificate was replaced."""
+    async def _open(self) -> _Line:
+        """The session; a new one when certificates were replaced. Calls under way keep theirs."""
         import aiohttp
 
-        identity = self._certificate_version()
-        if self._session is not None and identity != self._identity:
-            await self.close()
-        if self._session is None:
+        version = trust.identity_version(self._paths)
+        old = self._line
+        if old is None or old.version != version:
             connector = aiohttp.TCPConnector(
                 ssl=trust.client_context(self._paths), limit=0, keepalive_timeout=60
             )
-            self._identity = identity
-            self._session = aiohttp.ClientSession(
+            session = aiohttp.ClientSession(
                 connector=connector,
                 timeout=aiohttp.ClientTimeout(total=None, connect=RPC_CONNECT_TIMEOUT),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
             )
-        return self._session
-
-    def _certificate_version(self) -> tuple[int, int] | None:
-        try:
-            stat = self._paths.node_certificate.stat()
-        except OSError:
-            return None
-        return stat.st_ino, stat.st_mtime_ns
+            line = self._line = _Line(session, version)
+            if old is not None and not old.calls:
+                await _close(old)
+            return line
+        return old
 
     def _explain(self, node: Node, error: Exception) -> str:
         import aiohttp
@@ -221,6 +228,12 @@ class NodeClient:
                 "machine's certificate, the node daemon's log there says so"
             )
         return f"the connection to {where} broke: {trust.describe_tls(error)}"
+
+
+async def _close(line: _Line) -> None:
+    await line.session.close()
+    for _ in range(3):  # TLS transports need some rounds of the loop to let go
+        await asyncio.sleep(0)
 
 
 async def _read(stream: aiohttp.StreamReader) -> bytes:

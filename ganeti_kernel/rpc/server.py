@@ -83,7 +83,7 @@ class NodeServer:
         self._candidates = trust.Candidates(paths)
         self.epoch = EpochGuard(paths)
         self._workers = Workers()
-        self._context = trust.server_context(paths)
+        self._identity = trust.ServerIdentity(paths)
         self._server: asyncio.Server | None = None
         self._runner: web.ServerRunner | None = None
 
@@ -96,19 +96,12 @@ class NodeServer:
             handler,
             address,
             port,
-            ssl=self._context,
+            ssl=self._identity.context,
             ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
             backlog=128,
         )
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
-
-    def reload(self) -> None:
-        """Take up a replaced certificate; open connections keep theirs."""
-        context = trust.server_context(self._paths)
-        self._context.load_verify_locations(str(self._paths.ca_file))
-        self._context.load_cert_chain(str(self._paths.node_certificate))
-        del context  # made only to raise before the one in use is touched
 
     async def close(self, grace: float = STOP_GRACE) -> None:
         """Take no more calls, give running ones `grace` seconds, then drop the connections."""

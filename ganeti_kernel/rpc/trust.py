@@ -13,7 +13,7 @@ import logging
 import re
 import ssl
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ganeti_kernel.constants import MAX_SSCONF_BYTES
 from ganeti_kernel.errors import ConfigurationError
@@ -89,6 +89,38 @@ def server_context(paths: Paths) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_REQUIRED
     context.sslobject_class = _LoggedHandshake
     return _load(context, paths)
+
+
+def identity_version(paths: Paths) -> object:
+    """Differs when the node's certificate or the cluster's authority was replaced."""
+    return _signature(paths.node_certificate), _signature(paths.ca_file)
+
+
+class ServerIdentity:
+    """The node daemon's TLS, taken up anew at the next connection when the files changed.
+
+    A listening socket keeps its context for ever; but each connection that names the server, as
+    all of ours do, may be given another one.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        """Raises ConfigurationError when this machine is not set up as a node."""
+        self._paths = paths
+        self._version = identity_version(paths)
+        self.context = self._current = server_context(paths)
+        self.context.sni_callback = self._choose
+
+    def _choose(self, connection: Any, _name: str | None, _context: ssl.SSLContext) -> None:
+        version = identity_version(self._paths)
+        if version != self._version:
+            try:
+                self._current = server_context(self._paths)
+            except ConfigurationError as error:
+                log.error("%s; the certificates from before stay in use", error)
+            else:
+                log.info("using the new certificates")
+            self._version = version
+        connection.context = self._current
 
 
 def client_context(paths: Paths) -> ssl.SSLContext:

@@ -6,7 +6,10 @@ fixture `ganeti_devcluster` (two nodes, one cluster for a test module).
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,10 +18,12 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from ganeti_kernel.paths import Paths
+from ganeti_kernel.testing.waiting import wait_until
 
 BIN: Final = Path(sys.executable).parent
 TIMEOUT: Final = 120.0
 OS_SCRIPTS: Final = ("create", "import", "export", "rename")
+NODE_DAEMONS: Final = ("ganeti-noded", "ganeti-confd", "ganeti-mond")
 
 
 class Ran(NamedTuple):
@@ -81,6 +86,32 @@ class DevCluster:
         ran = self.on(node, *argv)
         assert ran.code == 0, f"{argv}: {ran.out}{ran.err}"
         return ran.out
+
+    def processes(self, node: int) -> list[int]:
+        """Everything that runs as on a node."""
+        mark = f"GANETI_ROOTDIR={self.nodes[node - 1].root}\0".encode()
+        found = []
+        for folder in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if folder.name.isdigit() and mark in (folder / "environ").read_bytes():
+                    found.append(int(folder.name))
+        return found
+
+    def kill_host(self, node: int) -> None:
+        """End everything that runs as on a node, as a power failure would."""
+
+        def gone() -> bool:
+            for pid in self.processes(node):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            return not self.processes(node)
+
+        wait_until(gone, f"the processes of node {node} to end")
+
+    def start_node(self, node: int) -> None:
+        """Start the daemons that every node runs, not what only a master runs."""
+        for name in NODE_DAEMONS:
+            self.must("daemon-util", "start", name, node=node)
 
     def __enter__(self) -> Self:
         try:
