@@ -37,6 +37,7 @@ from ganeti_kernel.jobs.warm import WarmSpec
 from ganeti_kernel.luxi.filters import FilterChain
 from ganeti_kernel.luxi.methods import Methods
 from ganeti_kernel.luxi.server import LuxiServer, method_table
+from ganeti_kernel.node.copies import set_aside
 from ganeti_kernel.objects.secrets import SecretRules
 from ganeti_kernel.paths import host_name
 from ganeti_kernel.plugins.registry import Registry
@@ -123,18 +124,33 @@ async def _forget_history(committer: Committer, serial: int, kept: int) -> None:
 async def _run(daemon: Daemon) -> None:
     registry = Registry(PluginContext(paths=daemon.paths, node_name=host_name()))
     try:
-        await _serve(daemon, registry)
+        replaced = await _serve(daemon, registry)
     except MasterReplaced:
-        # The new master brings the jobs to their end; here nothing of them may go on.
-        store = open_store(daemon.paths, daemon.options.extra.store, registry=registry)
-        ended = end_jobs(daemon.paths, store)
-        store.close()
-        if ended:
-            log.warning("ended the processes of jobs %s", ", ".join(map(str, ended)))
+        _end_jobs(daemon, registry)
         raise
+    if replaced is not None:
+        _end_jobs(daemon, registry)
+        if daemon.options.extra.store is None:
+            set_aside(daemon.paths)
+        raise MasterReplaced(replaced)
 
 
-async def _serve(daemon: Daemon, registry: Registry) -> None:
+def _end_jobs(daemon: Daemon, registry: Registry) -> None:
+    """The new master brings the jobs to their end; here nothing of them may go on."""
+    store = open_store(daemon.paths, daemon.options.extra.store, registry=registry)
+    try:
+        ended = end_jobs(daemon.paths, store)
+    finally:
+        store.close()
+    if ended:
+        log.warning("ended the processes of jobs %s", ", ".join(map(str, ended)))
+
+
+async def _serve(daemon: Daemon, registry: Registry) -> str | None:
+    """Serve until told to stop (None), or until replaced by another master (the text of it).
+
+    Raises MasterReplaced when another node is the master already.
+    """
     paths, extra = daemon.paths, daemon.options.extra
     remove_remnants(paths.data_dir)
     committer = Committer(open_store(paths, extra.store, registry=registry))
@@ -198,15 +214,15 @@ async def _serve(daemon: Daemon, registry: Registry) -> None:
         loop = asyncio.get_running_loop()
         daemon.on_reload(lambda: loop.run_in_executor(None, installed))
         daemon.ready(f"serving cluster {config.view.cluster.cluster_name}")
-        await _until_stopped(daemon, spreading, replicator)
+        return await _until_stopped(daemon, spreading, replicator)
 
 
 async def _until_stopped(
     daemon: Daemon, spreading: asyncio.Task[None], replicator: Replicator | None
-) -> None:
+) -> str | None:
     """Wait for the end; a background task that dies takes the daemon with it, not in silence.
 
-    Raises MasterReplaced when another node became the master.
+    Returns what is known of the new master when this one was replaced.
     """
     stop = asyncio.create_task(daemon.stop.wait())
     tasks: list[asyncio.Future[Any]] = [stop, spreading]
@@ -217,7 +233,8 @@ async def _until_stopped(
         if spreading.done():
             spreading.result()
         if replicator is not None and replicator.replaced.done():
-            raise MasterReplaced(replicator.replaced.result())
+            return replicator.replaced.result()
+        return None
     finally:
         stop.cancel()
 
