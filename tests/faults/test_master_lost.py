@@ -136,21 +136,12 @@ NOTHING: Final = {"instances": 0, "disks": 0, "reserved": 0, "files": 0, "left":
 THERE: Final = {"instances": 1, "disks": 1, "reserved": 1, "files": 2, "left": []}
 
 
-def write_os(paths: Paths) -> None:
-    folder = paths.under("/srv/ganeti/os/noop")
-    folder.mkdir(parents=True)
-    (folder / "ganeti_api_version").write_text("10\n")
-    for name in ("create", "import", "export", "rename"):
-        (folder / name).write_text("#!/bin/sh\nexit 0\n")
-        (folder / name).chmod(0o755)
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LostCluster]:
     with pytest.MonkeyPatch.context() as patch, LostCluster(3) as cluster:
         patch.setenv("PYTHONPATH", str(MODULES))
+        cluster.write_os("noop")
         for paths in cluster.nodes:
-            write_os(paths)
             with paths.under("/etc/default/ganeti").open("a") as stream:
                 stream.write('MASTERD_ARGS="--operations=host_faults"\n')
         cluster.must("gnt-network", "add", "--network", "192.0.2.0/29", "net1")
