@@ -14,7 +14,9 @@ PROGRAM = Program(
         "list-tags": Entry("ganeti_cli.tags:list_group", "List tags."),
         "remove-tags": Entry("ganeti_cli.tags:remove_group", "Remove tags."),
         "assign-nodes": Entry("ganeti_cli.group:assign_nodes", "Move nodes to a node group."),
-        "evacuate": Entry("ganeti_cli.group:evacuate", "Not available yet."),
+        "evacuate": Entry(
+            "ganeti_cli.node_moves:evacuate_group", "Move all instances out of a group."
+        ),
         "info": Entry("ganeti_cli.group_info:info", "Show node groups."),
         "list": Entry("ganeti_cli.group:list_groups", "List node groups."),
         "list-fields": Entry("ganeti_cli.group:list_fields", "List the fields of `list`."),

@@ -12,7 +12,6 @@ from ganeti_cli.jobs import job_options, run_opcode
 from ganeti_cli.listing import Resource, list_command, list_fields_command
 from ganeti_cli.options import JOB, options
 from ganeti_cli.output import format_list, format_params
-from ganeti_kernel import errors
 
 GROUPS = Resource(
     what="group",
@@ -113,14 +112,3 @@ def assign_nodes(name: str, nodes: tuple[str, ...], **given: Any) -> int:
     }
     run_opcode(opcode, **job_options(given))
     return 0
-
-
-@click.command()
-@click.argument("name", metavar="GROUP")
-@options()
-def evacuate(name: str, **_given: Any) -> int:
-    """Move all instances out of a node group: not available yet."""
-    raise errors.OpPrereqError(
-        f"cannot evacuate group '{name}': moving instances is not available yet",
-        errors.ECODE_STATE,
-    )

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ganeti_cli import master
+from ganeti_cli.failures import explain
 from ganeti_kernel import errors
 
 
@@ -31,19 +32,7 @@ def run_opcodes(
 
     As upstream does, `JobID: N` goes to standard error, and the bare number to standard output.
     """
-    ctx = click.get_current_context()
-    program, _, command = ctx.command_path.partition(" ")
-    common: dict[str, Any] = {}
-    if debug:
-        common["debug_level"] = debug
-    if dry_run:
-        common["dry_run"] = True
-    if priority is not None:
-        common["priority"] = priority
-    full = [
-        {**opcode, **common, "reason": master.reason_trail(program, command, reason)}
-        for opcode in opcodes
-    ]
+    full = complete(opcodes, priority=priority, dry_run=dry_run, reason=reason, debug=debug)
     with master.connect() as client:
         job_id = client.submit_job(full)
         if print_jobid:
@@ -54,26 +43,53 @@ def run_opcodes(
         return master.wait_job(client, job_id)
 
 
-def follow(jobs: Sequence[Sequence[Any]]) -> list[errors.GenericError | list[Any]]:
-    """Wait for jobs that a job submitted ([went well, id or error text] each).
+def complete(
+    opcodes: Sequence[Mapping[str, Any]],
+    *,
+    priority: int | None = None,
+    dry_run: bool = False,
+    reason: str | None = None,
+    debug: int = 0,
+) -> list[dict[str, Any]]:
+    """Opcodes with the fields that every command's options set."""
+    ctx = click.get_current_context()
+    program, _, command = ctx.command_path.partition(" ")
+    common: dict[str, Any] = {}
+    if debug:
+        common["debug_level"] = debug
+    if dry_run:
+        common["dry_run"] = True
+    if priority is not None:
+        common["priority"] = priority
+    return [
+        {**opcode, **common, "reason": master.reason_trail(program, command, reason)}
+        for opcode in opcodes
+    ]
 
-    Returns for each what its opcodes returned, or why it failed.
+
+def follow(jobs: Sequence[Sequence[Any]], names: Sequence[str] = ()) -> int:
+    """Wait for submitted jobs ([went well, id or error text] each); returns how many failed.
+
+    `names`: what each is for. Each failure is told when it is seen (upstream 3.0's form).
     """
-    numbers = [value for good, value in jobs if good]
+    whose = [f" for {name}" for name in names] or [""] * len(jobs)
+    numbers = [str(value) for good, value in jobs if good]
     if numbers:
-        click.echo(f"Submitted jobs {', '.join(map(str, numbers))}")
-    outcomes: list[errors.GenericError | list[Any]] = []
+        click.echo(f"Submitted jobs {', '.join(numbers)}")
+    failed = 0
     with master.connect() as client:
-        for good, value in jobs:
+        for (good, value), what in zip(jobs, whose, strict=True):
             if not good:
-                outcomes.append(errors.GenericError(f"a job could not be submitted: {value}"))
+                click.echo(f"Failed to submit job{what}: {value}", err=True)
+                failed += 1
                 continue
-            click.echo(f"Waiting for job {value} ...")
+            click.echo(f"Waiting for job {value}{what} ...")
             try:
-                outcomes.append(master.wait_job(client, value))
+                master.wait_job(client, value)
             except errors.GenericError as error:
-                outcomes.append(error)
-    return outcomes
+                click.echo(f"Job {value}{what} has failed: {explain(error)[0]}", err=True)
+                failed += 1
+    return failed
 
 
 def job_options(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from ganeti_kernel.jobs.operation import (
 from ganeti_kernel.objects import ConfigView, Disk, Instance, NodeGroup
 from ganeti_kernel.operations import facts, finding
 from ganeti_kernel.operations.guests import build_disk
-from ganeti_kernel.operations.verify.steps import SubmitJobs
+from ganeti_kernel.operations.submitting import SubmitJobs
 from ganeti_kernel.specs.disk_template import SYNC_FAULTY, SyncStatus
 
 MIB: Final = 1 << 20

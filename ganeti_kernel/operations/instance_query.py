@@ -8,7 +8,15 @@ from typing import Any, Final
 import msgspec
 
 from ganeti_kernel.jobs.opcodes import OpInstanceConsole, OpInstanceQueryData
-from ganeti_kernel.jobs.operation import JobContext, Operation, Step, StepPlan, operation, step
+from ganeti_kernel.jobs.operation import (
+    JobContext,
+    Lock,
+    Operation,
+    Step,
+    StepPlan,
+    operation,
+    step,
+)
 from ganeti_kernel.objects import ConfigView, GuestDisk, Instance, Nic
 from ganeti_kernel.objects.params import os_base
 from ganeti_kernel.operations import facts, finding
@@ -144,10 +152,19 @@ class InstanceQueryData(Operation[OpInstanceQueryData]):
     OPCODE = OpInstanceQueryData
     RETURNS_OUTCOME = True
 
-    def check(self) -> None:
+    def _found(self) -> list[Instance]:
         view = self.context.view
         names = self.op.instances or sorted(inst.name for inst in view.instances.values())
-        self.uuids = [finding.instance(view, name).uuid for name in names]
+        return [finding.instance(view, name) for name in names]
+
+    def locks(self) -> Sequence[Lock]:
+        """Nodes are asked of instances that nobody changes meanwhile; `static` waits for nobody."""
+        if self.op.static and not self.op.use_locking:
+            return ()
+        return [Lock("instance", name) for name in {inst.name for inst in self._found()}]
+
+    def check(self) -> None:
+        self.uuids = [inst.uuid for inst in self._found()]
 
     def plan(self) -> Sequence[StepPlan]:
         args = {"uuids": self.uuids, "static": self.op.static}

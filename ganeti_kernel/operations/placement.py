@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ganeti_kernel.errors import (
-    ECODE_INVAL,
     ECODE_NORES,
     ECODE_STATE,
     ECODE_TEMP_NORES,
@@ -22,6 +21,19 @@ from ganeti_kernel.operations.diagnose import usable_nodes
 from ganeti_kernel.rpc.results import StorageUnit
 
 
+def allocator_for(view: ConfigView, given: str | None, instead: str = "") -> str:
+    """The allocator to ask: the one given, else (None or ".") the cluster's.
+
+    `instead`: how to do without one, for the refusal when there is none.
+    """
+    name = view.cluster.default_iallocator if given in (None, ".") else given
+    if not name:
+        finding.refuse(
+            f"no node is named and the cluster has no default allocator; give {instead}-I NAME"
+        )
+    return name
+
+
 def allocator_name(context: JobContext, op: OpInstanceCreate) -> str | None:
     """The allocator to ask, None when a node is named; refuses when there is neither."""
     if op.opportunistic_locking and op.pnode is not None:
@@ -32,13 +44,7 @@ def allocator_name(context: JobContext, op: OpInstanceCreate) -> str | None:
         if op.iallocator is not None:
             finding.refuse("a node and an allocator cannot both be given; leave -n or -I out")
         return None
-    name = op.iallocator or context.view.cluster.default_iallocator
-    if not name or name == ".":
-        finding.refuse(
-            "no node is named and the cluster has no default allocator; give -n NODE or -I NAME",
-            ECODE_INVAL,
-        )
-    return name
+    return allocator_for(context.view, op.iallocator, "-n NODE or ")
 
 
 def named_node(context: JobContext, op: OpInstanceCreate) -> Node:
@@ -67,11 +73,7 @@ def other_node(
         if node.uuid == inst.primary_node:
             finding.refuse(f"instance {inst.name} is on node {node.name} already", ECODE_STATE)
         return node
-    name = view.cluster.default_iallocator if allocator in (None, ".") else allocator
-    if not name:
-        finding.refuse(
-            "no node is named and the cluster has no default allocator; give -n NODE or -I NAME"
-        )
+    name = allocator_for(view, allocator, "-n NODE or ")
     template = view.disk_template(inst)
     request = allocation.relocate_request(view, inst)
     directory = facts.storage_directory(view.cluster, facts.describe("disk_template", template))
@@ -118,19 +120,11 @@ def allocate(
     are busy, so that a refusal may be different later.
     """
     view = context.view
-    params = {hypervisor: view.cluster.hvparams.get(hypervisor, {})}
     nodes = [node for node in usable_nodes(view) if _is_held(context, node)]
-    infos = context.nodes.call_many(nodes, "node_info", hypervisors=params, storage=[unit])
-    states = context.nodes.call_many(nodes, "instances_list", hypervisors=params)
-    running = {
-        uuid: {item.name: item.memory for item in answer.value.get(hypervisor, ())}
-        for uuid, answer in states.items()
-        if answer.ok
-    }
-    known = {uuid: answer.value for uuid, answer in infos.items() if answer.ok}
-    document = allocation.document(view, known, running, request)
     refusal = ECODE_TEMP_NORES if opportunistic else ECODE_NORES
-    chosen = _ask(name, document, view.cluster.default_iallocator_params, refusal)
+    chosen = ask(context, name, request, unit, hypervisor, nodes, refusal)
+    if not isinstance(chosen, list) or not all(isinstance(item, str) for item in chosen):
+        raise OpExecError(f"allocator {name} gave no list of nodes: {chosen!r}")
     if len(chosen) != request["required_nodes"]:
         raise OpExecError(f"allocator {name} gave {len(chosen)} nodes: {', '.join(chosen)}")
     node = finding.usable_node(view, chosen[0])
@@ -141,10 +135,37 @@ def allocate(
     return node
 
 
-def _ask(
+def ask(
+    context: JobContext,
+    name: str,
+    request: Mapping[str, Any],
+    unit: StorageUnit | None,
+    hypervisor: str,
+    nodes: Sequence[Node],
+    refusal: str = ECODE_NORES,
+) -> Any:
+    """An allocator's result for a request, with the figures of these nodes.
+
+    `refusal`: the error's code when the allocator finds no place.
+    """
+    view = context.view
+    params = {hypervisor: view.cluster.hvparams.get(hypervisor, {})}
+    units = [] if unit is None else [unit]
+    infos = context.nodes.call_many(nodes, "node_info", hypervisors=params, storage=units)
+    states = context.nodes.call_many(nodes, "instances_list", hypervisors=params)
+    running = {
+        uuid: {item.name: item.memory for item in answer.value.get(hypervisor, ())}
+        for uuid, answer in states.items()
+        if answer.ok
+    }
+    known = {uuid: answer.value for uuid, answer in infos.items() if answer.ok}
+    document = allocation.document(view, known, running, request)
+    return _answer(name, document, view.cluster.default_iallocator_params, refusal)
+
+
+def _answer(
     name: str, document: Mapping[str, Any], options: Mapping[str, Any], refusal: str
-) -> Sequence[str]:
-    """`refusal`: the error's code when the allocator finds no place."""
+) -> Any:
     try:
         plugin = facts.registry().get("allocator", name)
     except PluginError as error:
@@ -154,7 +175,4 @@ def _ask(
         raise OpPrereqError(
             f"Can't compute nodes using iallocator '{name}': {answer.get('info')}", refusal
         )
-    result = answer.get("result")
-    if not isinstance(result, list) or not all(isinstance(item, str) for item in result):
-        raise OpExecError(f"allocator {name} gave no list of nodes: {result!r}")
-    return result
+    return answer.get("result")

@@ -41,7 +41,7 @@ def test_a_group_comes_gets_nodes_a_name_and_goes(cluster: DevCluster) -> None:
         ("add --node-parameters nosuch=1 x", "'nosuch'"),
         ("rename nosuch x", "Group 'nosuch' not known"),
         ("assign-nodes default nosuch", "Node 'nosuch' not known"),
-        ("evacuate default", "not available yet"),
+        ("evacuate default", "no possible target groups"),
         ("add-tags nosuch a", "Group 'nosuch' not known"),
         ("add-tags default", "No tags to be added"),
         ("remove-tags default nosuch", "'nosuch' not found"),

@@ -15,8 +15,9 @@ from ganeti_kernel.jobs.opcodes import (
 from ganeti_kernel.jobs.operation import HookFailure, Lock, Operation, Pick, StepPlan, operation
 from ganeti_kernel.objects import Instance, Node, NodeGroup
 from ganeti_kernel.operations import finding
+from ganeti_kernel.operations.submitting import SubmitJobs
 from ganeti_kernel.operations.verify.report import Finding, Reporter
-from ganeti_kernel.operations.verify.steps import SubmitJobs, VerifyConfig, VerifyGroup
+from ganeti_kernel.operations.verify.steps import VerifyConfig, VerifyGroup
 
 
 def _check_ignored(codes: Sequence[str]) -> None:

@@ -179,13 +179,3 @@ class VerifyGroup(Step):
 
 def _settled(findings: Iterator[Finding], args: Mapping[str, Any]) -> Iterator[Finding]:
     return instances.settled(findings, args["busy_instances"], args["busy_nodes"])
-
-
-@step
-class SubmitJobs(Step):
-    """Submit jobs. Arguments: jobs (opcode dicts). A repetition would submit them again."""
-
-    NAME = "jobs.submit"
-
-    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
-        return {"jobs": [list(item) for item in context.submit(args["jobs"])]}

@@ -75,6 +75,12 @@ CASES: list[tuple[str, dict[str, Any], str, str, dict[str, str]]] = [
     ),
     ("OP_INSTANCE_REMOVE", {"shutdown_timeout": 7}, "m", "mb", {"SHUTDOWN_TIMEOUT": "7"}),
     ("OP_NODE_SET_PARAMS", {"offline": True}, "mc", "mc", {"OP_TARGET": "c", "OFFLINE": "True"}),
+    (
+        "OP_NODE_MIGRATE",
+        {},
+        *("m", "m"),
+        {"NODE_NAME": "c", "ALLOW_RUNTIME_CHANGES": "True"},
+    ),
     ("OP_NODE_REMOVE", {}, "mb", "mb", {"OP_TARGET": "c", "NODE_NAME": "c"}),
     ("OP_NETWORK_REMOVE", {"network_name": "net"}, "m", "m", {"NETWORK_NAME": "net"}),
     (

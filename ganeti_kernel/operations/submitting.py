@@ -1,0 +1,18 @@
+"""The step of an operation whose work is jobs of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ganeti_kernel.jobs.operation import JobContext, Step, step
+
+
+@step
+class SubmitJobs(Step):
+    """Submit jobs. Arguments: jobs (opcode dicts). A repetition would submit them again."""
+
+    NAME = "jobs.submit"
+
+    def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
+        return {"jobs": [list(item) for item in context.submit(args["jobs"])]}
