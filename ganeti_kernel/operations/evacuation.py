@@ -107,9 +107,9 @@ def ask(context: JobContext, allocator: str, request: Mapping[str, Any]) -> Answ
     if answer.failed:
         reasons = "; ".join(f"{name}: {reason or _SILENT}" for name, reason in answer.failed)
         raise OpExecError(f"Unable to evacuate instances {reasons}")
-    for name, group, nodes in answer.moved:
+    for name, group, targets in answer.moved:
         found = view.nodegroups.get(group)
-        where = f"group {found.name if found else group}, {', '.join(nodes)}"
+        where = f"group {found.name if found else group}, {', '.join(targets)}"
         context.log(f" - INFO: {allocator} moves instance {name} to {where}")
     return answer
 

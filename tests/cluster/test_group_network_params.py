@@ -122,8 +122,8 @@ def test_a_network_is_renamed_and_gets_ipv6(cluster: DevCluster, network: str) -
     assert shown == "2001:db8::/64|2001:db8::1|aa:bb:01|default (bridged, xen-br0, )\n"
     cluster.must("gnt-network", "disconnect", "lan")
     cluster.must("gnt-network", "rename", "lan", network)
-    change = ("gnt-network", "modify", "--network6", "none", "--gateway6", "none", "-m", "none")
-    cluster.must(*change, network)
+    back = ("gnt-network", "modify", "--network6", "none", "--gateway6", "none", "-m", "none")
+    cluster.must(*back, network)
     assert cluster.must("gnt-network", "list", "--no-headers", *fields, network).startswith("- - -")
 
 

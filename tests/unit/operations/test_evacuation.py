@@ -128,6 +128,7 @@ def test_what_cannot_be_done_yet_is_named() -> None:
 
 def test_a_node_is_evacuated_as_the_allocator_says(asked: dict[str, Any]) -> None:
     evacuate = make("OP_NODE_EVACUATE", node_name="a", mode="all", iallocator="hail")
+    context: Any = evacuate.context
     assert jobs_of(evacuate) == [[MIGRATE]]
     assert (asked["name"], asked["nodes"]) == ("hail", ["a", "b", "m"])
     assert asked["request"] == {
@@ -135,7 +136,7 @@ def test_a_node_is_evacuated_as_the_allocator_says(asked: dict[str, Any]) -> Non
         "instances": ["free"],
         "evac_mode": "all",
     }
-    assert evacuate.context.said == [" - INFO: hail moves instance free to group first, b"]
+    assert context.said == [" - INFO: hail moves instance free to group first, b"]
     assert {(lock.level, lock.name) for lock in evacuate.locks()} == {
         ("instance", "free"),
         ("nodegroup", "g"),
