@@ -26,6 +26,10 @@ GRACE: Final = 5.0
 """Seconds beyond a call's deadline that the node has to say that it was missed."""
 
 
+SLOW_SECONDS: Final = 0.3
+"""After this time a call is only waiting, and costs nothing but a connection."""
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """One node's answer to a call to many."""
 
@@ -104,7 +108,11 @@ class NodeClient:
         args: Mapping[str, Any] | None = None,
         timeout: float | None = None,
     ) -> dict[str, Result]:
-        """Call many nodes, at most RPC_FAN_OUT at once; returns node UUID -> Result."""
+        """Call many nodes, at most RPC_FAN_OUT at once; returns node UUID -> Result.
+
+        One that has not answered after SLOW_SECONDS is waited for, but does not count any more:
+        slow and dead nodes do not keep the others from being asked.
+        """
 
         return await self.call_each([(node, args or {}) for node in nodes], name, timeout)
 
@@ -116,12 +124,18 @@ class NodeClient:
     ) -> dict[str, Result]:
         """Like `call_many` with arguments of its own for each node."""
 
+        async def result(node: Node, args: Mapping[str, Any]) -> Result:
+            try:
+                return Result(ok=True, value=await self.call(node, name, args, timeout))
+            except GenericError as error:
+                return Result(ok=False, error=error)
+
         async def one(node: Node, args: Mapping[str, Any]) -> Result:
-            async with self._fan_out:
-                try:
-                    return Result(ok=True, value=await self.call(node, name, args, timeout))
-                except GenericError as error:
-                    return Result(ok=False, error=error)
+            async with asyncio.TaskGroup() as group:
+                async with self._fan_out:
+                    answer = group.create_task(result(node, args))
+                    await asyncio.wait([answer], timeout=SLOW_SECONDS)
+                return await answer
 
         pairs = list(questions)
         results = await asyncio.gather(*(one(node, args) for node, args in pairs))
