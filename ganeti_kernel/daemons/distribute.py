@@ -59,6 +59,8 @@ class Distributor:
         self._served = 0
         self._given: dict[str, Mapping[str, str]] = {}
         """What each node has of the candidates' secrets, as far as this process knows."""
+        self._told: dict[str, Mapping[str, str]] = {}
+        """The ssconf values that each node wrote last: most changes leave them as they are."""
         config.listeners.append(self._local.set)
 
     async def run(self) -> None:
@@ -119,6 +121,8 @@ class Distributor:
             fresh = self._remote.is_set()
             self._remote.clear()
             asked = self._asked if fresh else self._served
+            if asked != self._served:
+                self._told.clear()  # somebody wants all of it written anew
             view, text = self._config.view, self._config.text()
             only = None if fresh else set(self._failed)
             self._failed = await self._tell(view, text, only)
@@ -143,8 +147,10 @@ class Distributor:
             node for node in nodes if node not in candidates and self._given.get(node.uuid) != {}
         ]
         failed: dict[str, str] = {}
+        values = await asyncio.to_thread(ssconf_values, view)
+        changed = [node for node in nodes if self._told.get(node.uuid) != values]
         rounds: list[tuple[list[Node], str, dict[str, Any]]] = [
-            (nodes, "ssconf_write", {"values": ssconf_values(view)}),
+            (changed, "ssconf_write", {"values": values}),
             (enter, "candidate_enter", {"files": secrets}),
             (candidates, "config_write", {"content": text.decode()}),
             (leave, "candidate_leave", {}),
@@ -160,6 +166,8 @@ class Distributor:
                     failed[node.uuid] = reason
                     if self._failed.get(node.uuid) != reason:
                         log.warning("%s on node %s: %s", name, node.name, reason)
+                elif name == "ssconf_write":
+                    self._told[node.uuid] = values
                 elif name in ("candidate_enter", "candidate_leave"):
                     self._given[node.uuid] = args.get("files", {})
         return failed

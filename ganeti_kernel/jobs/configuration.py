@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -48,30 +48,42 @@ class _Version(NamedTuple):
 
 
 class Text:
-    """`config.data` of one view after the other; only objects that changed are encoded anew."""
+    """`config.data` of one view after the other; only objects that changed are encoded anew.
+
+    A table that is the same mapping as in the view before is the same text.
+    """
 
     def __init__(self) -> None:
         self._view: ConfigView | None = None
         self._text = b""
-        self._pieces: dict[Ident, tuple[Any, msgspec.Raw]] = {}
+        self._pieces: dict[str, dict[str, tuple[Any, msgspec.Raw]]] = {}
+        self._tables: dict[str, msgspec.Raw] = {}
 
     def of(self, view: ConfigView) -> bytes:
         """What `datafile.dump` gives."""
         if self._view is view:
             return self._text
-        pieces: dict[Ident, tuple[Any, msgspec.Raw]] = {}
-        tree: dict[str, Any] = {name: {} for name in TABLES}
-        for table, uuid, value in view.objects():
-            old = self._pieces.get((table, uuid))
-            if old is None or old[0] is not value:
-                old = (value, msgspec.Raw(msgspec.json.encode(to_wire(value))))
-            pieces[table, uuid] = old
-            tree[table][uuid] = old[1]
+        for name in TABLES:
+            table = getattr(view, name)
+            if self._view is None or table is not getattr(self._view, name):
+                self._tables[name] = self._encode(name, table)
+        tree = {name: self._tables[name] for name in TABLES}
         head = {"version": view.version, "cluster": to_wire(view.cluster)}
         tail = {"ctime": view.ctime, "mtime": view.mtime, "serial_no": view.serial_no}
-        self._view, self._pieces = view, pieces
+        self._view = view
         self._text = msgspec.json.encode(head | tree | tail) + b"\n"
         return self._text
+
+    def _encode(self, name: str, table: Mapping[str, Any]) -> msgspec.Raw:
+        before = self._pieces.get(name, {})
+        pieces: dict[str, tuple[Any, msgspec.Raw]] = {}
+        for uuid, value in table.items():
+            old = before.get(uuid)
+            if old is None or old[0] is not value:
+                old = (value, msgspec.Raw(msgspec.json.encode(to_wire(value))))
+            pieces[uuid] = old
+        self._pieces[name] = pieces
+        return msgspec.Raw(msgspec.json.encode({uuid: raw for uuid, (_, raw) in pieces.items()}))
 
 
 class SharedConfig:
