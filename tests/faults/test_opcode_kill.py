@@ -30,7 +30,7 @@ NAME = "inst.example.com"
 NODE3 = "node3.example.com"
 
 
-def op(name: str, **fields: Any) -> dict[str, Any]:
+def op(name: str, /, **fields: Any) -> dict[str, Any]:
     return {"OP_ID": f"OP_{name}", **fields}
 
 
@@ -62,6 +62,10 @@ CONNECT = op(
     network_link="br0",
 )
 DISCONNECT = op("NETWORK_DISCONNECT", network_name="net2", group_name="default")
+
+
+RENAME = op("CLUSTER_RENAME", name="other.example.com")
+RENAME_BACK = op("CLUSTER_RENAME", name="cluster.example.com")
 
 
 def set_node(**fields: Any) -> Opcode:
@@ -128,6 +132,8 @@ CASES = {
         op("CLUSTER_SET_PARAMS", candidate_pool_size=9, beparams={"vcpus": 2}),
         back=(op("CLUSTER_SET_PARAMS", candidate_pool_size=10, beparams={"vcpus": 1}),),
     ),
+    "cluster rename": Case(RENAME, back=(RENAME_BACK,)),
+    "cluster redist-conf": Case(op("CLUSTER_REDIST_CONF"), changes=False),
     "tags set": Case(
         op("TAGS_SET", kind="cluster", tags=["a", "b"]),
         back=(op("TAGS_DEL", kind="cluster", tags=["a", "b"]),),
@@ -146,6 +152,10 @@ class Arena:
             self.cluster = StruckCluster()
             self.cluster.__enter__()
             connect = ("-N", "mode=bridged,link=br0", "net1", "default")
+            hosts = self.cluster.nodes[0].hosts_file
+            address = self.cluster.nodes[0].ssconf("master_ip").read_text().strip()
+            other = f"{address.rpartition('.')[0]}.253 other.example.com"
+            hosts.write_text(f"{hosts.read_text()}{other}\n")
             self.cluster.must("gnt-network", "add", "--network", "192.0.2.0/29", "net1")
             self.cluster.must("gnt-network", "connect", *connect)
         return self.cluster
