@@ -74,29 +74,35 @@ def init(name: str, **given: Any) -> int:
     if not given["no_start"]:
         started = control.start_all(paths)
         click.echo(f"* started {', '.join(started)}")
-        _run(paths, "init", "OP_CLUSTER_POST_INIT")
+        _run(paths, "init", "OP_CLUSTER_POST_INIT", given)
         if wanted.settings.get("master_netdev"):
             _move_address(
                 paths,
                 "init",
                 "OP_CLUSTER_ACTIVATE_MASTER_IP",
+                given,
                 "Mend that, then `gnt-cluster activate-master-ip`.",
             )
     return 0
 
 
-def _move_address(paths: Paths, command: str, opcode: str, then: str) -> None:
+def _move_address(
+    paths: Paths, command: str, opcode: str, given: Mapping[str, Any], then: str
+) -> None:
     """Bring the cluster's address up or take it down; that it fails is told and ends nothing."""
     try:
-        _run(paths, command, opcode)
+        _run(paths, command, opcode, given)
     except errors.GenericError as error:
         click.echo(f"The cluster's address: {explain(error)[0]}\n{then}", err=True)
 
 
-def _run(paths: Paths, command: str, opcode: str) -> None:
-    trail = master.reason_trail("gnt-cluster", command, None)
+def _run(paths: Paths, command: str, opcode: str, given: Mapping[str, Any]) -> None:
+    trail = master.reason_trail("gnt-cluster", command, given["reason"])
+    full: dict[str, Any] = {"OP_ID": opcode, "reason": trail}
+    if given["debug"]:
+        full["debug_level"] = given["debug"]
     with master.connect(paths) as client:
-        master.run_job(client, [{"OP_ID": opcode, "reason": trail}])
+        master.run_job(client, [full])
 
 
 def _cluster_options(name: str, given: Mapping[str, Any]) -> Any:
@@ -141,7 +147,7 @@ def old_specs(given: Mapping[str, Any]) -> dict[str, Any]:
 
 @click.command()
 @options("yes_do_it")
-def destroy(yes_do_it: bool, **_given: Any) -> int:
+def destroy(yes_do_it: bool, **given: Any) -> int:
     """End a cluster that has no instances and no node but this one.
 
     Its configuration is kept as config.data.destroyed.
@@ -157,12 +163,13 @@ def destroy(yes_do_it: bool, **_given: Any) -> int:
         raise Misuse(
             f"destroying cluster {cluster} cannot be undone; say --yes-do-it if you mean it"
         )
-    _run(paths, "destroy", "OP_CLUSTER_DESTROY")
+    _run(paths, "destroy", "OP_CLUSTER_DESTROY", given)
     if master.read_ssconf(paths, "master_netdev"):
         _move_address(
             paths,
             "destroy",
             "OP_CLUSTER_DEACTIVATE_MASTER_IP",
+            given,
             "Take it from the device by hand.",
         )
     click.echo("* stopping the daemons")

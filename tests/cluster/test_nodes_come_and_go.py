@@ -44,7 +44,7 @@ def test_remove_add_destroy() -> None:
         assert "node2.example.com" in refused.err
         cluster.must("gnt-node", "remove", "node2")
         said = leave_note(cluster.nodes[0], "cluster-destroy-post.d")
-        cluster.must("gnt-cluster", "destroy", "--yes-do-it")
+        cluster.must("gnt-cluster", "destroy", "--yes-do-it", "--reason", "it is old", "-d")
         assert said.read_text() == "OP_CLUSTER_DESTROY cluster.example.com\n"
         assert running(cluster, 1) == []
         assert [path.name for path in cluster.nodes[0].data_dir.iterdir()] == [

@@ -37,6 +37,9 @@ CHANGES: Final = {"serial_no", "ctime", "mtime"}
 """Fields that tell of a change, also of one that was taken back."""
 
 VOLATILE: Final = ("var/log/", "var/lib/ganeti/store.sqlite", "points", "call-points")
+MOMENTARY: Final = (".pid", "-shm", "-wal")
+"""Ends of the names of files that a running or killed daemon has."""
+
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 Opcode = Mapping[str, Any]
@@ -251,7 +254,7 @@ def files(paths: Paths) -> Iterator[str]:
     """Names of all files of a node that say something of its state, disks with their sizes."""
     for path in sorted(paths.root.rglob("*")):
         name = str(path.relative_to(paths.root))
-        if path.is_dir() or name.startswith(VOLATILE) or path.suffix == ".pid":
+        if path.is_dir() or name.startswith(VOLATILE) or name.endswith(MOMENTARY):
             continue
         size = f" {path.stat().st_size}" if name.startswith("srv/ganeti/file-storage") else ""
         yield f"{paths.root.name}/{name}{size}"

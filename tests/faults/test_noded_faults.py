@@ -107,7 +107,7 @@ def test_a_daemon_killed_during_an_installation(noded: Noded, tmp_path: Path) ->
     notes = tmp_path / "notes"
     noded.os_script("create", f"echo begin $$ >> {notes}; exec sleep 600")
     with noded.client() as client:
-        failures: list[Exception] = []
+        failures: list[RemoteError] = []
 
         def call() -> None:
             try:
@@ -123,6 +123,7 @@ def test_a_daemon_killed_during_an_installation(noded: Noded, tmp_path: Path) ->
         noded.kill()
         thread.join(PATIENCE)
     assert failures
+    assert failures[0].uncertain, "the request had got there"
     assert f"node {NAME}, call os_create: " in str(failures[0])
     script = int(notes.read_text().split()[1])
     os.kill(script, 0)  # it outlived its daemon
@@ -223,8 +224,11 @@ def test_a_stop_lets_running_calls_end(noded: Noded) -> None:
         assert noded.kill(signal.SIGTERM) == 0
         thread.join(PATIENCE)
         assert outcomes == [None]
-        with pytest.raises(RemoteError, match=r"Connection refused; is ganeti-noded running"):
+        with pytest.raises(
+            RemoteError, match=r"Connection refused; is ganeti-noded running"
+        ) as refused:
             client.call(NODE, "version")
+        assert not refused.value.uncertain
 
 
 def test_a_reload_takes_up_a_new_certificate(noded: Noded) -> None:
