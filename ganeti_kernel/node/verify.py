@@ -23,6 +23,7 @@ from ganeti_kernel.objects.guest import GuestDisk
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.rpc.resolve import resolve
 from ganeti_kernel.rpc.results import DiskState, NodeReport, NodeState, StorageUnit
+from ganeti_kernel.rpc.trust import CANDIDATE_SECRETS
 from ganeti_kernel.specs.disk_template import SYNC_FAULTY
 from ganeti_kernel.version import PROTOCOL_VERSION, SOFTWARE_VERSION
 
@@ -96,7 +97,13 @@ def _state(paths: Paths) -> tuple[NodeState, list[str]]:
         serial = health.config_serial(paths)
     except ConfigurationError as error:
         problems.append(str(error))
-    return NodeState(ssconf=health.ssconf_sums(paths), config_serial=serial), problems
+    secrets = [f"/var/lib/ganeti/{name}" for name in sorted(CANDIDATE_SECRETS)]
+    state = NodeState(
+        ssconf=health.ssconf_sums(paths),
+        config_serial=serial,
+        files={name: health.checksum(paths, name) for name in secrets},
+    )
+    return state, problems
 
 
 def _problems(asked: dict[str, str], check: Callable[[str, str], str | None]) -> dict[str, str]:

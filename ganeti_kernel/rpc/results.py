@@ -126,8 +126,12 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeState(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer of `node_files`: what the master writes onto a node; fields as in NodeReport."""
+    """Answer of `node_files`: what the master writes onto a node; fields as in NodeReport.
 
+    `files` has only what master candidates alone have.
+    """
+
+    files: dict[str, str | None] = {}
     ssconf: dict[str, str] = {}
     config_serial: int | None = None
 

@@ -173,6 +173,11 @@ CASES: dict[str, tuple[int, Damage, tuple[tuple[str, str, str], ...]]] = {
         on_file(1, f"{DATA}/ca.key", remove),
         ((ERROR, "keys", "ca.key"),),
     ),
+    "no authority on a candidate": (
+        2,
+        on_file(2, f"{DATA}/ca.key", remove),
+        ((ERROR, "keys", "ca.key is missing on a master candidate"),),
+    ),
     "another key of the authority": (
         1,
         on_file(1, f"{DATA}/ca.key", lambda path: path.write_bytes(create_authority("x").key)),

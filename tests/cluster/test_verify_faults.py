@@ -53,7 +53,6 @@ def cluster() -> Iterator[DevCluster]:
         # two candidates of three nodes: the third one can have what candidates alone may have
         change_cluster(cluster, candidate_pool_size=2)
         cluster.must("gnt-node", "modify", "-C", "no", "node3")
-        cluster.nodes[2].config_file.unlink(missing_ok=True)
         yield cluster
 
 
@@ -216,6 +215,14 @@ FAULTS: dict[str, tuple[Fault, tuple[str, ...]]] = {
     "an optional file differs": (
         on_file(2, f"{DATA}/cluster-domain-secret", write("x")),
         (f"ECLUSTERFILECHECK {NODE2}",),
+    ),
+    "no key of the authority on a candidate": (
+        on_file(2, f"{DATA}/ca.key", remove),
+        (f"ECLUSTERFILECHECK {NODE2}",),
+    ),
+    "the key of the authority on a regular node": (
+        on_file(3, f"{DATA}/ca.key", write("x")),
+        (f"ECLUSTERFILECHECK {NODE3}",),
     ),
     "an ssconf file differs": (
         on_file(2, f"{DATA}/ssconf_node_list", write("x")),

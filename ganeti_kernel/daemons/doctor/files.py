@@ -59,6 +59,14 @@ def check_keys(site: Site) -> Iterator[Finding]:
     except OSError as error:
         advice = RESTORE if site.is_master else READD
         yield Finding(ERROR, "keys", f"{paths.hmac_key}: {error.strerror}", advice)
+    for name in sorted(trust.CANDIDATE_SECRETS):
+        path = paths.data_dir / name
+        if site.is_candidate and not site.is_master and not path.exists():
+            text = f"{path} is missing on a master candidate"
+            yield Finding(ERROR, "keys", text, "ganeti-masterd on the master sends it; is it up?")
+        elif path.exists() and not site.is_candidate:
+            text = f"{path} is here although this node is no master candidate"
+            yield Finding(WARNING, "keys", text, "remove it")
     if site.is_master:
         try:
             authority = trust.read_authority(paths)

@@ -48,6 +48,7 @@ class Gathered:
     running: dict[str, list[str]] = field(default_factory=dict)
     disks: list[tuple[Instance, Node, list[Disk], list[DiskState]]] = field(default_factory=list)
     volumes: dict[str, list[Volume]] = field(default_factory=dict)
+    master_files: dict[str, str | None] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -121,7 +122,7 @@ def master_files() -> dict[str, str | None]:
 
 def ask_nodes(context: JobContext, nodes: Sequence[Node]) -> Gathered:
     """The nodes' reports, copies and running instances; who does not answer is a finding."""
-    view, out = context.view, Gathered()
+    view, out = context.view, Gathered(master_files=master_files())
     hypervisors = _hypervisors(view)
     common: dict[str, Any] = {
         "hypervisors": hypervisors,
@@ -165,12 +166,12 @@ def _hypervisors(view: ConfigView) -> dict[str, dict[str, Any]]:
 def _settle(context: JobContext, nodes: Sequence[Node], out: Gathered) -> None:
     """Ask nodes with old copies again: what changed a moment ago is on its way to them."""
     for _ in range(SETTLE_ROUNDS):
-        view = context.view
+        wanted = files.expected(context.view, out.master_files)
         old = [
             node
             for node in nodes
             if node.uuid in out.states
-            and any(True for _ in files.check_copies(view, node, out.states[node.uuid]))
+            and any(True for _ in files.check_copies(wanted, node, out.states[node.uuid]))
         ]
         if not old:
             return

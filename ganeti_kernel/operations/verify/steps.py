@@ -106,16 +106,16 @@ class VerifyGroup(Step):
         out.section(f"Gathering information about nodes ({len(online)} nodes)")
         found = gather.ask_nodes(context, online)
         out.section("Gathering information about the master node")
-        master = gather.master_files()
         out.section(f"Gathering disk information ({len(online)} nodes)")
         gather.ask_disks(context, online, found, args["busy_instances"])
         gather.ask_volumes(context, online, found)
         view = context.view
         out.section("Verifying configuration file consistency")
-        out.tell(files.check_files(view, online, found.reports, master))
+        out.tell(files.check_files(online, found.reports, found.master_files))
+        wanted = files.expected(view, found.master_files)
         for item in online:
             if item.uuid in found.states:
-                out.tell(files.check_copies(view, item, found.states[item.uuid]))
+                out.tell(files.check_copies(wanted, item, found.states[item.uuid]))
         self._nodes(out, view, group, found)
         self._instances(out, view, group, found, args)
         out.section("Verifying orphan volumes")

@@ -407,6 +407,16 @@ NODE_FAULTS = [
         f"ECLUSTERFILECHECK {NODE3}",
     ),
     fault(
+        "no key of the authority on a candidate",
+        stale(files(3, ca_key=None)),
+        f"ECLUSTERFILECHECK {NODE3}",
+    ),
+    fault(
+        "another key of the authority on a candidate",
+        stale(files(3, ca_key="0" * 64)),
+        f"ECLUSTERFILECHECK {NODE3}",
+    ),
+    fault(
         "ssconf file differs",
         stale(lambda it: it.report(2)["ssconf"].update(node_list="0")),
         f"ECLUSTERFILECHECK {NODE2}",

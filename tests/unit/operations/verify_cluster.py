@@ -20,6 +20,7 @@ from ganeti_kernel.errors import RemoteError
 from ganeti_kernel.node.health import ssconf_sum
 from ganeti_kernel.objects import ConfigView, Node
 from ganeti_kernel.operations.verify import gather
+from ganeti_kernel.operations.verify.files import SECRETS
 from ganeti_kernel.operations.verify.steps import VerifyConfig, VerifyGroup
 from ganeti_kernel.rpc.calls import CALLS
 from ganeti_kernel.rpc.client import Result
@@ -117,6 +118,8 @@ class Recorded:
                 report["ssconf"] = dict(sums)
                 own = is_candidate(view, node.uuid)
                 report["config_serial"] = view.serial_no if own else None
+                for path in SECRETS:
+                    report["files"][path] = self.master_files[path] if own else None
 
 
 def _add_network(config: Json) -> None:
@@ -191,7 +194,8 @@ class Context:
             return cluster.volumes.get(node.name, [])
         report = cluster.reports[node.name]
         if name == "node_files":
-            return {key: report[key] for key in ("ssconf", "config_serial")}
+            secrets = {path: report["files"][path] for path in SECRETS}
+            return {key: report[key] for key in ("ssconf", "config_serial")} | {"files": secrets}
         return report
 
 
