@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ganeti_kernel.daemons.watcher import files
+from ganeti_kernel.daemons import control
+from ganeti_kernel.daemons.watcher import files, master
 from ganeti_kernel.daemons.watcher.state import (
     CLEANUP,
     MAX_TRIES,
@@ -20,7 +21,7 @@ from ganeti_kernel.daemons.watcher.state import (
     rebooted,
     to_activate,
 )
-from ganeti_kernel.errors import ConfigurationError, LockError
+from ganeti_kernel.errors import ConfigurationError, LockError, LuxiError
 from ganeti_kernel.paths import Paths
 
 NOW = 1_800_000_000.0
@@ -146,3 +147,23 @@ def test_one_at_a_time(tmp_path: Path) -> None:
         pass
     with files.locked(path, "another watcher"):
         pass
+
+
+def test_a_master_daemon_that_hangs_is_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    answers = iter([LuxiError("no answer within 30 seconds"), None])
+
+    def ping(_paths: Paths) -> None:
+        answer = next(answers)
+        if answer is not None:
+            raise answer
+
+    monkeypatch.setattr(master, "_ping", ping)
+    for verb in ("stop", "start"):
+        monkeypatch.setattr(
+            control, verb, lambda _p, name, verb=verb: done.append(f"{verb} {name}")
+        )
+    master.ensure_answer(Paths(tmp_path))
+    assert done == ["stop ganeti-masterd", "start ganeti-masterd"]

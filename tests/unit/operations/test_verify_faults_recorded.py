@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from tests.unit.operations.verify_cluster import Recorded, Told, parse, verify_c
 NODE1, NODE2, NODE3 = (f"node{number}.example.com" for number in (1, 2, 3))
 A, B, C = (f"{letter}.example.com" for letter in "abc")
 DAY = 86400.0
+UPSTREAM = Path(__file__).parents[2] / "data" / "upstream" / "cli"
 OTHER = "11111111-2222-4333-8444-555555555555"
 
 
@@ -663,3 +665,19 @@ def test_verbose_names_nodes_and_instances(monkeypatch: pytest.MonkeyPatch) -> N
     assert f"* Verifying node {NODE1} (master)" in lines
     assert f"* Verifying node {NODE2} (master candidate)" in lines
     assert f"* Verifying instance {B}" in lines
+
+
+def test_the_sections_are_upstreams(authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the recording of a real cluster; the hooks' section comes after the step."""
+    recorded = (UPSTREAM / "v_cluster_verify.txt").read_text()
+    sections = re.findall(r"^.{24} (\* .+)$", recorded, re.MULTILINE)
+    it = Recorded()
+    it.distribute()
+    ours = [*verify_config(it), *verify_group(it, monkeypatch), "* Hooks Results"]
+    own = [line for line in ours if line.startswith("* ")]
+
+    def plain(lines: list[str]) -> list[str]:
+        return [re.sub(r"'.*'|\d+", "N", line) for line in lines]
+
+    first_group = sections[: sections.index("* Hooks Results") + 1]
+    assert plain(own) == plain(first_group)
