@@ -193,7 +193,7 @@ def points(some: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
         yield from some
         return
     for when in ("before", "after"):
-        for step in range(20):
+        for step in range(12):
             yield step, when
 
 
