@@ -25,6 +25,7 @@ CONFIG_META: Final = "config/meta"
 META_FORMAT: Final = "meta/format"
 META_CLUSTER: Final = "meta/cluster"
 META_EPOCH: Final = "meta/epoch"
+META_RUN: Final = "meta/run"
 META_WATCHER_PAUSE: Final = "meta/watcher_pause"
 
 JOBS_PREFIX: Final = "jobs/"

@@ -2,7 +2,9 @@
 
 A copy follows the master's transactions in order. Its *position* is the epoch of the master it
 follows and the revision, in that master's store, of the last transaction it has. Applying a
-transaction again changes nothing, so a position is written after what it stands for.
+transaction again changes nothing, so a position is written after what it stands for. Each run of
+the master daemon writes a name of its own: a copy that has seen a run which the master's store
+knows nothing of (because an older store was put back) cannot go on from where it is.
 
 The *record* says which candidates have everything the master has ever acknowledged. It lies on all
 nodes, so that a candidate that was left behind learns of it even when those that were not are gone.
@@ -18,7 +20,7 @@ import msgspec
 
 from ganeti_kernel.config.bootstrap import store_view
 from ganeti_kernel.config.changes import Draft
-from ganeti_kernel.config.keys import CONFIG_META, META_EPOCH, QUEUE_SERIAL
+from ganeti_kernel.config.keys import CONFIG_META, META_EPOCH, META_RUN, QUEUE_SERIAL
 from ganeti_kernel.config.writer import ConfigMeta, ConfigWriter
 from ganeti_kernel.errors import ConfigurationError, StoreError
 from ganeti_kernel.files import write_durably
@@ -97,6 +99,12 @@ def read_position(store: Store) -> Position:
     """Where a copy stands; 0, 0 for one that never was complete."""
     entry = store.get(POSITION_KEY)
     return Position() if entry is None else msgspec.json.decode(entry.value, type=Position)
+
+
+def read_run(store: Store) -> str:
+    """The run of a master daemon that last wrote to a store, "" before the first one."""
+    entry = store.get(META_RUN)
+    return "" if entry is None else msgspec.json.decode(entry.value, type=str)
 
 
 def read_serial(store: Store) -> int:

@@ -19,6 +19,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+import msgspec
+
+from ganeti_kernel.config.keys import META_RUN
 from ganeti_kernel.config.replica import (
     Batch,
     Changes,
@@ -27,6 +30,7 @@ from ganeti_kernel.config.replica import (
     batches,
     page,
     read_record,
+    read_run,
     write_record,
 )
 from ganeti_kernel.config.ssconf import is_candidate
@@ -36,7 +40,7 @@ from ganeti_kernel.jobs.configuration import SharedConfig
 from ganeti_kernel.objects import ConfigView, Node
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.rpc.voting import cut_off
-from ganeti_kernel.specs.store import Store
+from ganeti_kernel.specs.store import Put, Store
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +108,7 @@ class Replicator:
         self._epoch = epoch
         self._voting = voting
         self._newest = 0
+        self._runs: set[str] = set()
         self._followers: dict[str, Follower] = {}
         self._moved = asyncio.Condition()
         self._changed = asyncio.Event()
@@ -122,6 +127,7 @@ class Replicator:
 
     async def start(self) -> None:
         """Bring the candidates in step that answer; from then on commits wait for them."""
+        await self._begin_run()
         self._newest = await self._revision()
         old = read_record(self._paths)
         self._record = Record(self._epoch, old.sequence if old.epoch == self._epoch else 0)
@@ -138,6 +144,16 @@ class Replicator:
         self._committer.guard = lambda: self.problem
         self._committer.confirm = self.reached
         self._tasks.append(asyncio.create_task(self._keep_record()))
+
+    async def _begin_run(self) -> None:
+        run = secrets.token_hex(8)
+        self._runs = {await self._committer.read(read_run)}
+        try:
+            await self._committer.commit([Put(META_RUN, msgspec.json.encode(run))])
+        except StoreError as error:  # a full disk keeps no master from starting
+            log.error("cannot note that the master daemon runs anew: %s", error)
+        else:
+            self._runs.add(run)
 
     async def reached(self, revision: int) -> None:
         """Wait until every candidate in step has a revision. Raises MasterReplaced, StoreError."""
@@ -223,7 +239,12 @@ class Replicator:
         state = await self._call(follower, "master_state", {})
         at = state.position
         newest = await self._revision()
-        usable = at.epoch == self._epoch and at.revision <= newest and not state.problem
+        usable = (
+            at.epoch == self._epoch
+            and at.revision <= newest
+            and state.run in self._runs
+            and not state.problem
+        )
         if usable:
             try:
                 follower.position = at.revision

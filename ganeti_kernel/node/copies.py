@@ -23,6 +23,7 @@ from ganeti_kernel.config.replica import (
     Position,
     apply,
     read_position,
+    read_run,
     read_serial,
     start_over,
     take_over,
@@ -50,11 +51,13 @@ class Replica:
         self._draft: Store | None = None
         self._run = ""
 
-    def state(self) -> tuple[Position, int]:
-        """Where the copy stands, and the serial number of its configuration."""
+    def state(self) -> tuple[Position, int, str]:
+        """Where the copy stands, the serial number of its configuration, the run it has seen."""
         with self._turn, _plain():
             store = self._open()
-            return (Position(), 0) if store is None else (read_position(store), read_serial(store))
+            if store is None:
+                return Position(), 0, ""
+            return read_position(store), read_serial(store), read_run(store)
 
     def begin(self, run: str) -> None:
         """Begin a new copy beside the old one; `run` names this attempt."""

@@ -37,9 +37,9 @@ def master_state(context: NodeContext) -> MasterState:
         master = read_ssconf(context.paths, "master_node").strip()
     except ConfigurationError:
         master = ""
-    position, problem, serial = Position(), "", 0
+    position, problem, serial, run = Position(), "", 0, ""
     try:
-        position, serial = context.replica.state()
+        position, serial, run = context.replica.state()
     except StoreError as error:
         problem = str(error)
     with contextlib.suppress(ConfigurationError):  # not a candidate
@@ -49,6 +49,7 @@ def master_state(context: NodeContext) -> MasterState:
         epoch=read_epoch(context.paths),
         serial=serial,
         position=position,
+        run=run,
         record=read_record(context.paths),
         serving=context.services.master_runs(),
         problem=problem,

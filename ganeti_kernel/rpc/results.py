@@ -157,14 +157,16 @@ class MasterState(msgspec.Struct, frozen=True, kw_only=True):
     """What a node knows of the master, and how new what it keeps is.
 
     `epoch`: the highest term it has obeyed; `serial`: of the newest configuration it has, 0 without
-    one; `position`: its copy of the master's store (`problem`: why it is unusable); `record`: the
-    newest list of complete copies it was told; `serving`: a master daemon runs there.
+    one; `position`, `run`: its copy of the master's store, and the run of a master daemon that last
+    wrote to it (`problem`: why it is unusable); `record`: the newest list of complete copies it
+    was told; `serving`: a master daemon runs there.
     """
 
     master: str
     epoch: int
     serial: int = 0
     position: Position = Position()
+    run: str = ""
     record: Record = Record()
     serving: bool = False
     problem: str = ""

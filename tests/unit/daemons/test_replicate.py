@@ -104,12 +104,13 @@ class Machine:
         raise AssertionError(call)
 
     def state(self) -> MasterState:
-        position, serial = self.replica.state()
+        position, serial, run = self.replica.state()
         return MasterState(
             master=MASTER,
             epoch=self.epoch,
             serial=serial,
             position=position,
+            run=run,
             record=read_record(self.paths),
         )
 
@@ -232,7 +233,7 @@ def test_a_commit_returns_when_the_copies_have_it(tmp_path: Path) -> None:
 def test_only_candidates_have_copies_and_all_have_the_record(tmp_path: Path) -> None:
     async def body(place: Place, _replicator: Replicator) -> None:
         await place.put("a")
-        assert place.machines["n4"].replica.state() == (Position(), 0)
+        assert place.machines["n4"].replica.state() == (Position(), 0, "")
         assert read_record(place.machines["n4"].paths).names == ["n1", "n2", "n3"]
 
     run(tmp_path, body, nodes=4)
@@ -318,6 +319,27 @@ def test_a_master_learns_that_it_was_replaced(tmp_path: Path, write: bool) -> No
         assert "n3 obeys epoch 4" in await replicator.replaced
         with pytest.raises(StoreError, match="n3 obeys epoch 4"):
             await place.put("b")
+
+    run(tmp_path, body)
+
+
+def test_a_copy_of_another_history_is_made_anew(tmp_path: Path) -> None:
+    """An older store was put back, and has come to higher revisions than the copy since."""
+
+    async def body(place: Place, _replicator: Replicator) -> None:
+        machine = place.machines["n2"]
+        machine.cut = True
+        await place.put("a")
+        position, _serial, _run = machine.replica.state()
+        other: list[tuple[int, Any]] = [
+            (position.revision + 1, [("meta/run", '"elsewhere"'), ("lost", "1")])
+        ]
+        machine.replica.follow(position, other)
+        for number in range(5):
+            await place.put(f"b/{number}")
+        machine.cut = False
+        await until(lambda: "n2" in read_record(place.master.paths).names)
+        assert machine.content() == await everything(place)
 
     run(tmp_path, body)
 
