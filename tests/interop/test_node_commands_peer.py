@@ -72,7 +72,7 @@ def peer(cluster: DevCluster, program: str, *args: str) -> Ran:
 
 
 SAME = [
-    "gnt-node list-storage",
+    "gnt-node list-storage -o node,type,name,size,allocatable",
     "gnt-node list-storage --separator=| --units=g -o node,type,name,allocatable node2",
     "gnt-node list-storage -t lvm-vg",
     "gnt-node list-storage nosuch",
