@@ -37,6 +37,19 @@ MOVED = {"OLD_PRIMARY": "b", "OLD_SECONDARY": "", "NEW_PRIMARY": "c", "NEW_SECON
 CASES: list[tuple[str, dict[str, Any], str, str, dict[str, str]]] = [
     ("OP_CLUSTER_POST_INIT", {}, "", "m", {}),
     ("OP_CLUSTER_DESTROY", {}, "", "m", {"OP_TARGET": "clu"}),
+    (
+        "OP_CLUSTER_SET_PARAMS",
+        {"vg_name": "vg"},
+        *("m", "m"),
+        {"OP_TARGET": "clu", "NEW_VG_NAME": "vg"},
+    ),
+    (
+        "OP_CLUSTER_RENAME",
+        {"name": "new"},
+        *("m", "mbc"),
+        {"OP_TARGET": "clu", "NEW_NAME": "new"},
+    ),
+    ("OP_CLUSTER_CONFIG_ROLLBACK", {"serial": 1}, "m", "m", {"OP_TARGET": "clu"}),
     ("OP_GROUP_ADD", {"group_name": "new"}, "m", "m", {}),
     (
         "OP_GROUP_SET_PARAMS",
