@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +15,8 @@ from ganeti_cli.asking import confirm
 from ganeti_cli.failures import explain
 from ganeti_cli.options import options
 from ganeti_kernel import errors
-from ganeti_kernel.constants import NODED_PORT
 from ganeti_kernel.paths import host_name
+from ganeti_kernel.rpc.reach import answers
 
 FIELDS: Final = ("name", "master", "pinst_list", "sinst_list", "powered", "offline", "pip")
 REACHABLE_SECONDS: Final = 900.0
@@ -185,7 +184,11 @@ def _on(client: Any, plan: Plan, given: Mapping[str, Any]) -> bool:
     missing = dict(plan.nodes)
     deadline = time.monotonic() + REACHABLE_SECONDS
     while missing or waiting:
-        for name in [name for name, address in missing.items() if _answers(address)]:
+        for name in [
+            name
+            for name, address in missing.items()
+            if answers(address, PING_SECONDS, serving=True)
+        ]:
             click.echo(f"Node {name} became available")
             del missing[name]
         ready = [name for name, nodes in waiting.items() if not nodes & missing.keys()]
@@ -256,11 +259,3 @@ def _power(client: Any, nodes: Sequence[str], given: Mapping[str, Any], *, on: b
             )
             good = False
     return good
-
-
-def _answers(address: str) -> bool:
-    try:
-        with socket.create_connection((address, NODED_PORT), timeout=PING_SECONDS):
-            return True
-    except OSError:
-        return False

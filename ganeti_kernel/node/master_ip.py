@@ -13,12 +13,12 @@ import socket
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ganeti_kernel.constants import NODED_PORT
 from ganeti_kernel.errors import CommandError, GenericError, HooksFailure, ParameterError
 from ganeti_kernel.node import hooks
 from ganeti_kernel.node.context import NodeContext
 from ganeti_kernel.node.registry import node_call
 from ganeti_kernel.plugins import process
+from ganeti_kernel.rpc.reach import answers
 from ganeti_kernel.rpc.results import HOOK_FAILED
 
 SCRIPT: Final = "scripts/master-ip-setup"
@@ -111,7 +111,7 @@ def master_ip_start(
         where = held(ip, _addresses())
         if (netdev, address.prefix) in where:
             return
-        if not where and _answers(ip):
+        if not where and answers(ip, PING_SECONDS):
             raise GenericError(
                 f"another machine answers under the master's address {ip}; take the address from "
                 "it first (gnt-cluster deactivate-master-ip there)"
@@ -194,17 +194,6 @@ def _ip(*arguments: str) -> str:
     if done.code:
         raise GenericError(f"`ip {' '.join(arguments)}` failed: {done.tail(2)}")
     return done.output
-
-
-def _answers(ip: str) -> bool:
-    """Whether a machine answers there: a refused connection is an answer, too."""
-    try:
-        with socket.create_connection((ip, NODED_PORT), timeout=PING_SECONDS):
-            return True
-    except ConnectionRefusedError:
-        return True
-    except OSError:
-        return False
 
 
 def _announce(address: MasterAddress) -> None:

@@ -6,7 +6,6 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ganeti_kernel.constants import NODED_PORT
 from ganeti_kernel.errors import ECODE_INVAL, ECODE_NOENT, ECODE_NOTUNIQUE, ResolverError
 from ganeti_kernel.jobs.opcodes import OpClusterRename
 from ganeti_kernel.jobs.operation import Lock, Operation, StepPlan, operation
@@ -17,21 +16,11 @@ from ganeti_kernel.operations.cluster_modify import PARAMETERS, set_cluster
 from ganeti_kernel.operations.disks import node_argument
 from ganeti_kernel.operations.master_ip import MASTER_ADDRESS, MoveMasterIp, settings
 from ganeti_kernel.paths import Paths
+from ganeti_kernel.rpc.reach import answers
 from ganeti_kernel.rpc.resolve import is_loopback, resolve
 
 FAMILIES: Final = {2: socket.AF_INET, 10: socket.AF_INET6}
 PING_SECONDS: Final = 2.0
-
-
-def answers(address: str, port: int = NODED_PORT) -> bool:
-    """Whether a machine answers there; one that refuses the connection does."""
-    try:
-        with socket.create_connection((address, port), timeout=PING_SECONDS):
-            return True
-    except ConnectionRefusedError:
-        return True
-    except OSError:
-        return False
 
 
 @operation
@@ -66,7 +55,7 @@ class ClusterRename(Operation[OpClusterRename]):
                     f"{self.name} resolves to {self.address}, which is node {node.name}'s",
                     ECODE_NOTUNIQUE,
                 )
-        if not is_loopback(self.address) and answers(self.address):
+        if not is_loopback(self.address) and answers(self.address, PING_SECONDS):
             finding.refuse(
                 f"a machine answers under the new address {self.address} already",
                 ECODE_NOTUNIQUE,
