@@ -19,6 +19,7 @@ def _visible(outcome: Outcome) -> tuple[int, str]:
     return outcome.code, outcome.stdout
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("start", range(0, SEEDS, BATCH))
 @pytest.mark.parametrize("program", sorted(OPTIONS))
 def test_same_output_and_exit_code(program: str, start: int, tmp_path: Path) -> None:

@@ -99,17 +99,26 @@ class Grower:
         keep the site redundant are good; without it some of these may be among the good ones."""
         if not checked:
             return allocate(site.state, request, self.nodes)
-        refused = None
+        refused: Bools | None = None
+        hopeless: frozenset[int] | None = None
         if request.template != "drbd" and number is None:
             refused = site.refuses(Sizes.of([request]), self.nodes)[0]
 
         def check(nodes: tuple[int, ...]) -> bool:
+            nonlocal hopeless
             if number is None:
                 return True
+            if hopeless is not None and nodes[0] in hopeless:
+                return False
             trial = site.copy()
             trial.place(number, nodes)
             self.latest = trial
-            return trial.redundant()
+            safe = trial.redundant()
+            if not safe and hopeless is None and len(nodes) == 1:
+                # one failed: spare the others that surely will the exact look
+                lost = site.refuses(Sizes.of([request]), self.nodes)[0]
+                hopeless = frozenset(self.nodes[lost].tolist())
+            return safe
 
         return allocate(site.state, request, self.nodes, check=check, refused=refused)
 
