@@ -65,7 +65,14 @@ def configuration(nodes: int, instances: int) -> ConfigView:
     disks: dict[str, Disk] = {}
     for number in range(instances):
         node = uuids[number % nodes]
-        disk = Disk(uuid=f"d{number}", dev_type="x", size=GIB, nodes=[node], iv_name="disk/0")
+        disk = Disk(
+            uuid=f"d{number}",
+            dev_type="file",
+            logical_id=["loop", f"/srv/ganeti/file-storage/{number}"],
+            size=GIB,
+            nodes=[node],
+            iv_name="disk/0",
+        )
         mac = f"aa:00:00:00:{number >> 8:02x}:{number & 255:02x}"
         guest = Instance(
             uuid=f"i{number}",
