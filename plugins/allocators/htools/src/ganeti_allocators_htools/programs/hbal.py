@@ -22,6 +22,8 @@ from ganeti_allocators_htools.state import State
 
 from .hinfo import bad_items, split_instances
 
+ERASE_LINE = "\r\x1b[K"
+
 
 def choose_group(cluster: Cluster, options: Options) -> int:
     """The number of the group to balance; raises `UsageError` when it is not clear which."""
@@ -188,12 +190,15 @@ def _solve(search: Search, limits: Limits, options: Options) -> list[Move]:
     progress = terminal if options.progress is None else options.progress
     start = search.score
     moves = []
+    # on one terminal the bar must go before a line is written where it stands
+    erase = ERASE_LINE if progress and sys.stderr.isatty() and sys.stdout.isatty() else ""
     for number, move in enumerate(balance(search, limits), 1):
-        sys.stdout.write(f"{printer.line(number, move)}\n")
+        sys.stdout.write(f"{erase}{printer.line(number, move)}\n")
         moves.append(move)
         if progress:
             from ganeti_allocators_htools.report import progress_line
 
+            sys.stdout.flush()
             sys.stderr.write(progress_line(number, start, move.score, limits.min_score))
     if progress and moves:
         sys.stderr.write("\n")
