@@ -80,7 +80,7 @@ def test_watcher_pause(cluster: DevCluster) -> None:
     assert "is paused until" in cluster.must("gnt-cluster", "watcher", "info")
     assert "no longer" in cluster.must("gnt-cluster", "watcher", "continue")
     assert cluster.must("gnt-cluster", "watcher", "info") == "The watcher is not paused.\n"
-    assert cluster.on(1, "gnt-cluster", "watcher", "pause", "soon").code == 2
+    assert cluster.on(1, "gnt-cluster", "watcher", "pause", "soon").code == 1
 
 
 def test_master_ping(cluster: DevCluster) -> None:
