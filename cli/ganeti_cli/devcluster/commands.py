@@ -12,6 +12,7 @@ from typing import Final
 
 import click
 
+from ganeti_cli import master as master_side
 from ganeti_cli.app import Finish, Misuse
 from ganeti_cli.devcluster import cleanup, netns
 from ganeti_cli.devcluster.layout import (
@@ -200,8 +201,9 @@ def status(root: Path) -> int:
     layout = read_layout(root.absolute())
     click.echo(f"{layout.nodes} nodes, {layout.mode}, hypervisor {layout.hypervisor}, in {root}")
     complete = True
-    for index, name in enumerate(layout.names):
-        daemons = (*control.NODE_DAEMONS, *(control.MASTER_DAEMONS if index == 0 else ()))
+    for name in layout.names:
+        master = master_side.read_ssconf(layout.paths(name), "master_node") == name
+        daemons = (*control.NODE_DAEMONS, *(control.MASTER_DAEMONS if master else ()))
         running = [item for item in daemons if control.pid_of(layout.paths(name), item)]
         missing = [item for item in daemons if item not in running]
         complete = complete and not missing
