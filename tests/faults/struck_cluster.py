@@ -52,6 +52,7 @@ class StruckCluster(DevCluster):
     def __init__(self) -> None:
         super().__init__(3)
         self._stop = threading.Event()
+        self._starting: list[tuple[int, str]] = []
         self._guard = threading.Thread(target=self._restart_what_dies)
 
     def up(self) -> None:
@@ -76,7 +77,9 @@ class StruckCluster(DevCluster):
     def _restart_what_dies(self) -> None:
         while not self._stop.wait(0.1):
             for number, name in self.killed():
+                self._starting = [(number, name)]
                 self.on(number, "daemon-util", "start", name)
+                self._starting = []
 
     def killed(self) -> list[tuple[int, str]]:
         """Daemons that left a pid file and do not run, on nodes of a cluster."""
@@ -190,7 +193,7 @@ class StruckCluster(DevCluster):
 
     def unrest(self) -> list[str]:
         """What is still going on: daemons away, jobs, locks, nodes that have old files."""
-        if away := self.killed():
+        if away := self._starting + self.killed():
             return [f"node {number}: {name} is away" for number, name in away]
         try:
             with Client(self.nodes[0].master_socket) as client:
