@@ -230,6 +230,9 @@ class StruckCluster(DevCluster):
                     yield f"config.data of {node.name} is old"
             if node.offline:
                 continue
+            replicated = is_candidate(view, node.uuid) and node.uuid != view.cluster.master_node
+            if replicated and not (paths.data_dir / "replica.sqlite").exists():
+                yield f"{node.name} does not follow the store yet"
             for key, value in ssconf_values(view).items():
                 if content(paths.ssconf(key)).removesuffix("\n") != value:
                     yield f"{key} of {node.name} is old"

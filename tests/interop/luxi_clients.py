@@ -294,7 +294,7 @@ HEAD: Final = """\
 Debian's packages of upstream 3.0 talk to our master daemon over LUXI (see luxi.md). Each command
 below is run by `tests/interop/test_luxi_clients.py` on a cluster of two nodes, in this order, with
 the result that the table says. *As our own command*: exit code and output are those of our command
-of the same name.
+of the same name, which may say more on standard error where upstream's is silent.
 
 This page is made from the table in `tests/interop/luxi_clients.py`, by
 `python -m tests.interop.luxi_clients`.
