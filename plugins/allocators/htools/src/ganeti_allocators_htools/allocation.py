@@ -150,17 +150,26 @@ class Scorer:
             reserved - old[RMEM_METRIC]
         )
         count = np.float64(len(self.online))
-        total = sequential_sum(self.base)
-        for row, name in enumerate(STDDEV):
-            start = (total[row], _variance(self.base[row]))
-            middle = _updated(count, *start, old[row], first[row])
-            if row != RMEM_METRIC and np.array_equal(old[row], second[row]):
-                values[name] = np.sqrt(middle[1])[:, None]
+        sums = sequential_sum(self.base)
+        # one buffer for all matrices: fresh ones would cost more than what is computed in them
+        score, buffer = np.zeros(rmem.shape), np.empty(rmem.shape)
+        for metric in METRICS:
+            if metric.kind != "stddev":
+                score += metric.weight * values[metric.name]
                 continue
-            sums, variance = (np.asarray(part)[:, None] for part in middle)
+            row = STDDEV.index(metric.name)
+            start = (sums[row], _variance(self.base[row]))
+            total, variance = _updated(count, *start, old[row], first[row])
+            if row != RMEM_METRIC and np.array_equal(old[row], second[row]):
+                score += metric.weight * np.sqrt(variance)[:, None]
+                continue
             new = reserved if row == RMEM_METRIC else second[row]
-            values[name] = np.sqrt(_updated(count, sums, variance, old[row], new)[1])
-        return np.broadcast_to(weighted(values), rmem.shape)
+            part = np.asarray(total)[:, None], np.asarray(variance)[:, None]
+            _update_variance(count, *part, old[row], new, buffer)
+            np.sqrt(buffer, out=buffer)
+            buffer *= metric.weight
+            score += buffer
+        return score
 
 
 def _variance(values: Floats) -> Floats:
@@ -178,9 +187,23 @@ def _updated(
     A variance that is no number (a node with spindle count 0) counts as none, as upstream's does.
     """
     change = new - old
+    result = np.empty(np.broadcast_shapes(np.shape(total), change.shape))
+    _update_variance(count, total, variance, old, new, result)
+    return total + change, result
+
+
+def _update_variance(
+    count: np.float64, total: Any, variance: Any, old: Floats, new: Floats, result: Floats
+) -> None:
+    """The variance of `_updated`, put into ``result``, each operation in upstream's order."""
+    change = new - old
     squares = new * new - old * old
-    scaled = count * squares - 2 * total * change - change * change
-    return total + change, np.fmax(0.0, variance + scaled / (count * count))
+    np.multiply(2 * total, change, out=result)
+    np.subtract(count * squares, result, out=result)
+    result -= change * change
+    result /= count * count
+    result += variance
+    np.fmax(0.0, result, out=result)
 
 
 def _unmet(state: State, request: Request) -> Floats | None:
