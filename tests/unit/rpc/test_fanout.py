@@ -12,8 +12,10 @@ from benchmarks.simulated import Ill, configuration, serving, set_up
 from ganeti_kernel.constants import RPC_FAN_OUT
 from ganeti_kernel.objects import Node
 from ganeti_kernel.operations.guests import build_guest
+from ganeti_kernel.paths import Paths
 from ganeti_kernel.query import engine, live
 from ganeti_kernel.query.source import QuerySource
+from ganeti_kernel.rpc import client as client_module
 from ganeti_kernel.rpc.client import NodeClient
 
 NODES = 140
@@ -37,9 +39,41 @@ class Watched(NodeClient):
         finally:
             self.ended[node.name] = now()
 
-    def most_at_once(self, names: list[str]) -> int:
-        spans = [(self.begun[name], self.ended[name]) for name in names]
-        return max(sum(start <= at < end for start, end in spans) for at, _ in spans)
+
+class Held(NodeClient):
+    """Answers when it is let go; counts who asks meanwhile."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.go = asyncio.Event()
+        self.asking = self.most = 0
+
+    async def call(self, *args: Any) -> Any:
+        self.asking += 1
+        self.most = max(self.most, self.asking)
+        await self.go.wait()
+        self.asking -= 1
+
+
+@pytest.mark.parametrize(("patience", "expected"), [(3600.0, RPC_FAN_OUT), (0.01, NODES)])
+def test_only_calls_that_are_fresh_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: float, expected: int
+) -> None:
+    monkeypatch.setattr(client_module, "SLOW_SECONDS", patience)
+    nodes = configuration(NODES, 0).nodes.values()
+
+    async def body() -> None:
+        client = Held(Paths(tmp_path))
+        calls = asyncio.create_task(client.call_many(nodes, "version"))
+        while client.asking < expected:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert client.asking == client.most == expected
+        client.go.set()
+        assert len(await calls) == NODES
+        assert client.most == expected
+
+    asyncio.run(body())
 
 
 @pytest.mark.slow
@@ -70,7 +104,6 @@ def test_slow_and_dead_nodes_cost_only_their_own_cells(
         last_ill = max(client.ended.values()) - first
         given_up = min(client.ended[names[number - 1]] for number in ILL.silent) - first
         assert last < given_up, "who is well has answered before the first was given up"
-        assert client.most_at_once(well) <= RPC_FAN_OUT
         record_property(
             "figure",
             f"{NODES} nodes, {len(missing)} dead or silent, {len(ILL.slow)} slow: the others had "
