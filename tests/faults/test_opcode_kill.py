@@ -27,7 +27,7 @@ VICTIMS = ("job", "master", "noded", "call")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600 if FULL else 300)]
 
 NAME = "inst.example.com"
-NODE3 = "node3.example.com"
+NODE2, NODE3 = "node2.example.com", "node3.example.com"
 
 
 def op(name: str, /, **fields: Any) -> dict[str, Any]:
@@ -45,6 +45,12 @@ ADD = op(
     os_type="noop",
     hypervisor="fake",
 )
+ADD_SHARED = {
+    **ADD,
+    "disk_template": "ext",
+    "disks": [{"size": 8, "provider": "loopfile"}],
+    "no_install": True,
+}
 REMOVE = op("INSTANCE_REMOVE", instance_name=NAME, shutdown_timeout=1)
 START = op("INSTANCE_STARTUP", instance_name=NAME)
 STOP = op("INSTANCE_SHUTDOWN", instance_name=NAME, timeout=1)
@@ -66,6 +72,10 @@ DISCONNECT = op("NETWORK_DISCONNECT", network_name="net2", group_name="default")
 
 RENAME = op("CLUSTER_RENAME", name="other.example.com")
 RENAME_BACK = op("CLUSTER_RENAME", name="cluster.example.com")
+
+
+def move(how: str, node: str, **fields: Any) -> Opcode:
+    return op(f"INSTANCE_{how}", instance_name=NAME, target_node=node, **fields)
 
 
 def set_node(**fields: Any) -> Opcode:
@@ -100,6 +110,15 @@ CASES = {
         first=(ADD,),
         last=(REMOVE,),
         changes=False,
+    ),
+    "instance migrate": Case(
+        move("MIGRATE", NODE3), first=(ADD_SHARED,), back=(move("MIGRATE", NODE2),), last=(REMOVE,)
+    ),
+    "instance failover": Case(
+        move("FAILOVER", NODE3, shutdown_timeout=1),
+        first=(ADD_SHARED,),
+        back=(move("FAILOVER", NODE2, shutdown_timeout=1),),
+        last=(REMOVE,),
     ),
     "node add": Case(NODE_ADD, first=(NODE_REMOVE,), back=(NODE_REMOVE,), last=(NODE_ADD,), node=3),
     "node remove": Case(NODE_REMOVE, back=(NODE_ADD,), node=3),
