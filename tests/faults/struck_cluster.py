@@ -231,8 +231,10 @@ class StruckCluster(DevCluster):
             if node.offline:
                 continue
             replicated = is_candidate(view, node.uuid) and node.uuid != view.cluster.master_node
-            if replicated and not (paths.data_dir / "replica.sqlite").exists():
-                yield f"{node.name} does not follow the store yet"
+            if (paths.data_dir / "replica.sqlite").exists() != replicated:
+                yield f"{node.name} does not follow the store yet, or still"
+            if paths.config_file.exists() != is_candidate(view, node.uuid):
+                yield f"{node.name} has no config.data yet, or still"
             for key, value in ssconf_values(view).items():
                 if content(paths.ssconf(key)).removesuffix("\n") != value:
                     yield f"{key} of {node.name} is old"
