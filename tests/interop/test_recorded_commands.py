@@ -57,11 +57,15 @@ def run(programs: Path, master: Master, command: list[str]) -> tuple[int, str, s
     return done.returncode, done.stdout.rstrip(), done.stderr.rstrip()
 
 
+ALONE = ("--no-voting", "--yes-do-it")
+"""The other nodes of the recorded cluster are not there to say who the master is."""
+
+
 @pytest.fixture
 def recorded_master(ganeti_root: Path, masters: Callable[..., Any]) -> Any:
     """Its directory is named as upstream's programs want it."""
     view = datafile.parse((RECORDED / "config/config.data.rich1.json").read_bytes())
-    return masters(ganeti_root / "node1.example.com", view=view)
+    return masters(ganeti_root / "node1.example.com", ALONE, view=view)
 
 
 def test_there_are_recordings() -> None:

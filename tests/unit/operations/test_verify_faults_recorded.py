@@ -17,7 +17,7 @@ from tests.unit.operations.verify_cluster import Recorded, Told, parse, verify_c
 NODE1, NODE2, NODE3 = (f"node{number}.example.com" for number in (1, 2, 3))
 A, B, C = (f"{letter}.example.com" for letter in "abc")
 DAY = 86400.0
-UPSTREAM = Path(__file__).parents[2] / "data" / "upstream" / "cli"
+UPSTREAM = Path(__file__).parents[2] / "data" / "verify" / "upstream.txt"
 OTHER = "11111111-2222-4333-8444-555555555555"
 
 
@@ -669,7 +669,7 @@ def test_verbose_names_nodes_and_instances(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_sections_are_upstreams(authority: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of the recording of a real cluster; the hooks' section comes after the step."""
-    recorded = (UPSTREAM / "v_cluster_verify.txt").read_text()
+    recorded = UPSTREAM.read_text()
     sections = re.findall(r"^.{24} (\* .+)$", recorded, re.MULTILINE)
     it = Recorded()
     it.distribute()
