@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import ganeti_kernel.operations.test  # noqa: F401 # registers the operation of OP_TEST_DELAY
 from ganeti_kernel.errors import OpExecError
 from ganeti_kernel.jobs.job import Job, OpRecord
 from ganeti_kernel.jobs.journal import Begun, Ended, Entry, Planned
