@@ -17,6 +17,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from time import sleep
 from typing import Final
 
 from ganeti_kernel.errors import CommandError, OpExecError
@@ -52,7 +53,7 @@ def restricted_command(context: NodeContext, command: str) -> str:
             path = check(context.paths, command)
     except Refused as error:
         log.error("restricted command %r is refused: %s", command[:128], error)
-        time.sleep(PENALTY)
+        sleep(PENALTY)
         raise OpExecError(f"Executing command '{command[:128]}' failed") from None
     try:
         done = process.run(
@@ -114,7 +115,7 @@ def _exclusive(paths: Paths) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise Refused(f"{path} was not free within {LOCK_PATIENCE:g} s") from None
-                time.sleep(0.05)
+                sleep(0.05)
         yield
     finally:
         os.close(fd)

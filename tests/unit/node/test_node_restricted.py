@@ -33,7 +33,7 @@ def allow(paths: Paths, name: str, body: str = "echo done") -> Path:
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long those waited who were refused."""
     slept: list[float] = []
-    monkeypatch.setattr("ganeti_kernel.node.restricted.time.sleep", slept.append)
+    monkeypatch.setattr("ganeti_kernel.node.restricted.sleep", slept.append)
     return slept
 
 
