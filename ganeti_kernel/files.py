@@ -17,7 +17,7 @@ _REMNANT: Final = re.compile(r"\..+\.[a-z0-9_]{8}")
 def write_durably(path: Path, content: bytes, mode: int, *, uid: int = -1, gid: int = -1) -> None:
     """Replace `path`; content and name are on disk when this returns. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = _new_file(path)
+    descriptor, name = new_file(path)
     try:
         with open(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
@@ -33,8 +33,11 @@ def write_durably(path: Path, content: bytes, mode: int, *, uid: int = -1, gid: 
     sync_directory(path.parent)
 
 
-def _new_file(path: Path) -> tuple[int, str]:
-    """Make a file beside `path`, locked so that remove_remnants lets it be."""
+def new_file(path: Path) -> tuple[int, str]:
+    """Make an empty file of mode 0600 beside `path`: a descriptor and its name. Raises OSError.
+
+    It is locked as long as the descriptor is open, so that remove_remnants lets it be.
+    """
     while True:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import quote
 
 from ganeti_kernel.errors import StoreError
-from ganeti_kernel.files import sync_directory
+from ganeti_kernel.files import new_file, sync_directory
 from ganeti_kernel.specs.base import Description, hookimpl
 from ganeti_kernel.specs.store import (
     MAX_OPERATIONS,
@@ -315,13 +315,15 @@ def _create(path: Path) -> None:
     """Make the file complete under another name, then give it its own: never half a store."""
     if path.exists():
         raise StoreError(f"store {path} exists already; it is not overwritten")
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        descriptor, name = new_file(path)
+        draft = Path(name)
         try:
             db = sqlite3.connect(draft, isolation_level=None)
             try:
+                # No journal: a draft that was not finished is thrown away.
                 db.executescript(
+                    "PRAGMA journal_mode = MEMORY;"
                     f"PRAGMA application_id = {APPLICATION_ID};"
                     f"PRAGMA user_version = {FORMAT};"
                     f"BEGIN; {_SCHEMA} COMMIT;"
@@ -332,6 +334,7 @@ def _create(path: Path) -> None:
             sync_directory(path.parent)
         finally:
             draft.unlink(missing_ok=True)
+            os.close(descriptor)
     except FileExistsError:
         raise StoreError(f"store {path} exists already; it is not overwritten") from None
     except OSError as error:

@@ -60,8 +60,8 @@ def test_a_new_policy_names_who_breaks_it(cluster: DevCluster) -> None:
 @pytest.mark.parametrize(
     ("command", "text", "code"),
     [
-        ("gnt-group modify --ipolicy-vcpu-ratio much default", "much", 2),
-        ("gnt-group modify --ipolicy-bounds-specs min:cpu-count=1 default", "both min and max", 2),
+        ("gnt-group modify --ipolicy-vcpu-ratio much default", "much", 1),
+        ("gnt-group modify --ipolicy-bounds-specs min:cpu-count=1 default", "both min and max", 1),
         ("gnt-group modify -D ext:colour=red default", "'colour'", 1),
         ("gnt-group modify -D ext default", "write ext:KEY=VALUE", 1),
         ("gnt-group modify --disk-state lvm:disk_total=1 default", "must be TYPE/UNIT", 1),

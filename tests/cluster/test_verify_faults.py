@@ -269,11 +269,11 @@ FAULTS: dict[str, tuple[Fault, tuple[str, ...]]] = {
         on_file(2, "/etc/ganeti/hosts", move_node3),
         (f"ENODENET {NODE3}",),
     ),
-    "a certificate has expired": (reissued(-1), (f"ECLUSTERCLIENTCERT {NODE3}",)),
+    "a certificate has expired": (reissued(-1), (f"ENODERPC {NODE3}", f"ENODEHOOKS {NODE3}")),
     "a certificate soon ends": (reissued(3), (f"ECLUSTERCLIENTCERT {NODE3}",)),
     "a certificate of another authority": (
         reissued(stranger=True),
-        (f"ECLUSTERCLIENTCERT {NODE3}",),
+        (f"ENODERPC {NODE3}", f"ENODEHOOKS {NODE3}"),
     ),
     "an unknown instance": (
         on_file(3, f"{GUESTS}/ghost.example.com", write(RUNNING)),
