@@ -94,7 +94,7 @@ def diagnosis(row: Mapping[str, Any]) -> tuple[list[str], bool]:
     lines = [f"OS: {row['name']} [global status: {state}]{extra}"]
     if row["variants"]:
         lines.append(f"  Variants: [{', '.join(row['variants'])}]")
-    for node, entries in row["node_status"].items():
+    for node, entries in sorted(row["node_status"].items()):
         lines += _node_lines(node, entries)
     return [*lines, ""], bool(row["valid"])
 

@@ -29,7 +29,7 @@ def diagnose(**given: Any) -> int:
 def diagnosis(row: Mapping[str, Any]) -> list[str]:
     """Lay out one provider's state on all nodes and groups (upstream 3.0's form)."""
     lines = [f"Provider: {row['name']}", "---"]
-    for node, entries in row["node_status"].items():
+    for node, entries in sorted(row["node_status"].items()):
         lines += _node_lines(node, entries)
     lines.append("  --")
     for group, valid in sorted(row["nodegroup_status"].items()):

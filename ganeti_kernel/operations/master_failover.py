@@ -76,7 +76,8 @@ class Failover:
                 ECODE_STATE,
             )
         old = view.master.name if view.master else ""
-        if own.master == self._name:
+        # A replaced master that has not been told yet names itself, too, but has no store any more.
+        if own.master == self._name and (own.serving or self._paths.store_file.exists()):
             return self._resume(view, node, states, serving=own.serving)
         stale = voting.staleness(states, self._name)
         for _ in range(LOOKS):

@@ -38,6 +38,9 @@ class Answer(NamedTuple):
     def text(self) -> str:
         return f"{self.out}\n{self.err}".strip()
 
+    def sorted(self) -> Answer:
+        return self._replace(out="\n".join(sorted(self.out.splitlines())))
+
     def is_like(self, ours: Answer) -> bool:
         """Ours may say more on standard error where upstream's is silent."""
         return self[:2] == ours[:2] and self.err in ("", ours.err)
@@ -122,7 +125,12 @@ def check(programs: Programs, row: Row) -> str | None:
         return None if answered(row, code, text) else told
     if row.result == "same":
         ours = programs.ours(row)
-        return None if answer.is_like(ours) else f"{told}\nours: exit code {ours.code}\n{ours.text}"
+        likes = (answer.sorted(), ours.sorted()) if row.unordered else (answer, ours)
+        return (
+            None
+            if likes[0].is_like(likes[1])
+            else f"{told}\nours: exit code {ours.code}\n{ours.text}"
+        )
     good = code == (0 if row.result == "done" else 1) and "Traceback" not in text
     return None if good and re.search(row.text, text) else told
 
