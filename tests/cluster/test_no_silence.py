@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ganeti_kernel.testing.devcluster import DevCluster, Ran
+from ganeti_kernel.testing.devcluster import BIN, DevCluster, Ran
 from ganeti_kernel.testing.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -95,8 +95,9 @@ def test_a_question_that_nobody_can_answer(
 
 def test_a_no_is_answered(cluster: DevCluster) -> None:
     assert shutil.which("script"), "util-linux is not installed"
-    command = f"gnt-devcluster exec --root {cluster.root} node1 -- gnt-instance remove {ONE}"
     program = Path(shutil.which("script") or "")
+    asked = (BIN / "gnt-devcluster", "exec", "--root", cluster.root, "node1", "--")
+    command = shlex.join(map(str, (*asked, "gnt-instance", "remove", ONE)))
     ran = cluster.run(str(program), "-qec", command, "/dev/null", input="n\n")
     assert ran.code == 1
     assert f"This will remove the volumes of the instance {ONE}" in ran.out
