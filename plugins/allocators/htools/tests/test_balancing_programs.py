@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 from balancing_clusters import random_text
-from ganeti_allocators_htools import main, options
+from ganeti_allocators_htools import command_line, main
 from ganeti_allocators_htools.commands import job_sets
 from ganeti_allocators_htools.loaders import text
-from ganeti_allocators_htools.model import STATUSES, TEMPLATES, IPolicy, ISpec
+from ganeti_allocators_htools.model import IPolicy, ISpec
 from ganeti_allocators_htools.search import Move
+from ganeti_allocators_htools.words import STATUSES, TEMPLATES
 
 
 @pytest.fixture
@@ -219,7 +220,7 @@ def test_mistakes_are_told(
 
 
 def test_options_are_read_as_getopt_does() -> None:
-    chosen = options.read("hbal", ["-pname,fmem", "-vv", "--max-l", "3", "--mond=no", "-C"])
+    chosen = command_line.read("hbal", ["-pname,fmem", "-vv", "--max-l", "3", "--mond=no", "-C"])
     assert chosen.print_nodes == ["name", "fmem"]
     assert (chosen.verbose, chosen.max_length, chosen.mond) == (3, 3, False)
     assert chosen.print_commands == ""

@@ -8,8 +8,14 @@ import pytest
 from balancing_clusters import random_text
 from ganeti_allocators_htools.errors import LoadError, UsageError
 from ganeti_allocators_htools.loaders import simulate, text
-from ganeti_allocators_htools.numbers import fixed, general, parse_float, parse_int, show_float
-from ganeti_allocators_htools.options import parse_unit
+from ganeti_allocators_htools.numbers import (
+    fixed,
+    general,
+    parse_float,
+    parse_int,
+    parse_unit,
+    show_float,
+)
 from ganeti_allocators_htools.prepare import common_suffix, matches, prepare, select_group
 from hypothesis import given
 from hypothesis import strategies as st

@@ -22,11 +22,11 @@ from .limits import (
     secondary_codes,
 )
 from .loaders.ialloc import items, optional, section
-from .loaders.text import choice
-from .model import TEMPLATES, Floats, Ints, ISpec
+from .model import Floats, Ints, ISpec
 from .numbers import fixed
 from .placing import place, with_instances
 from .state import ROW, State, Static
+from .words import TEMPLATES, choice
 
 
 class Refused(Exception):

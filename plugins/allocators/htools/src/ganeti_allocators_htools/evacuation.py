@@ -12,9 +12,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from .limits import Request, policy_failure
-from .model import NO_NODE, TEMPLATES, Bools, Cluster, Ints
+from .model import NO_NODE, Bools, Cluster, Ints
 from .moves import ALLOWED, MIGRATION, ExactScorer, refusals
 from .state import State
+from .words import TEMPLATES
 
 #: What happens to a guest when its node goes: failover to the secondary, start on any node that
 #: reaches its disks, or be made anew elsewhere.

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from .command_line import version_line
 from .commands import job_sets
 from .luxi import Client, LuxiError
 from .model import NO_NODE, Cluster
-from .options import Options, version_line
+from .options import Options
 from .search import Move
 
 PRIORITIES = {"low": 10, "normal": 0, "high": -10}

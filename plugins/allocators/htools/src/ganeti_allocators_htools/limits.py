@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from .model import LOCAL_TEMPLATES, Bools, Cluster, Codes, Floats, IPolicy, ISpec
+from .model import Bools, Cluster, Codes, Floats, IPolicy, ISpec
 from .state import LOADS, ROW, State
 from .tags import matching
+from .words import LOCAL_TEMPLATES
 
 FAILURES = (
     "FailMem",

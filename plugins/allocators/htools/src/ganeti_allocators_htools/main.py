@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from . import options
+from . import command_line
 from .errors import HtoolsError, UsageError
 
 #: Programs that take arguments beside options, or refuse them in their own words.
@@ -26,8 +26,8 @@ def run(program: str, argv: Sequence[str]) -> int:
     try:
         if program == "hplot":
             return int(_module(program).main(list(argv)))
-        chosen = options.read(program, list(argv))
-        if options.answered(program, chosen):
+        chosen = command_line.read(program, list(argv))
+        if command_line.answered(program, chosen):
             return 0
         if chosen.arguments and program not in _TAKES_ARGUMENTS:
             raise UsageError("Error: This program doesn't take any arguments.")

@@ -39,7 +39,7 @@ Facts (fields, defaults, statuses, templates) are upstream's htools(1), releases
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -47,60 +47,21 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .words import (
+    LOCAL_TEMPLATES,
+    MEMORY_STATUSES,
+    MIRROR,
+    RUNNING_STATUSES,
+    STATUSES,
+    TEMPLATES,
+)
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Codes = NDArray[np.uint8]
 
 NO_NODE = -1
-
-#: Disk templates in upstream's order (it is also the default policy's), and how they are mirrored:
-#: "none" cannot move, "internal" has a secondary (DRBD), "external" can run anywhere.
-TEMPLATES = (
-    "diskless",
-    "file",
-    "sharedfile",
-    "plain",
-    "blockdev",
-    "drbd",
-    "rbd",
-    "ext",
-    "gluster",
-)
-MIRROR = {
-    "diskless": "external",
-    "file": "none",
-    "sharedfile": "external",
-    "plain": "none",
-    "blockdev": "external",
-    "drbd": "internal",
-    "rbd": "external",
-    "ext": "external",
-    "gluster": "external",
-}
-#: Templates whose disks take space on the node.
-LOCAL_TEMPLATES = frozenset({"plain", "drbd"})
-DRBD = TEMPLATES.index("drbd")
-
-#: Instance statuses as Ganeti prints them.
-STATUSES = (
-    "running",
-    "ADMIN_down",
-    "ADMIN_offline",
-    "ERROR_down",
-    "ERROR_up",
-    "ERROR_nodedown",
-    "ERROR_nodeoffline",
-    "ERROR_wrongnode",
-    "USER_down",
-)
-#: Statuses that count as running when shown, and those whose memory a node's report includes.
-RUNNING_STATUSES = frozenset({"running", "ERROR_up"})
-MEMORY_STATUSES = frozenset(
-    {"running", "ERROR_up", "ERROR_nodedown", "ERROR_nodeoffline", "ERROR_wrongnode"}
-)
-
-ALLOC_POLICIES = ("preferred", "last_resort", "unallocable")
 
 
 def frozen_array(values: Any, dtype: Any) -> NDArray[Any]:
@@ -162,7 +123,10 @@ def _column(dtype: Any, default: Any = None) -> Any:
 
 
 class _Table:
-    """Freezes array columns and fills defaults after construction."""
+    """Freezes array columns and fills defaults after construction.
+
+    Tables of arrays have no useful equality (``eq=False``): two are alike when their columns are.
+    """
 
     name: tuple[str, ...]
 
@@ -212,7 +176,7 @@ def _rows(make: Any) -> Any:
     return field(default=(), metadata={"per_row": make})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Nodes(_Table):
     """Node columns, see the module's docstring."""
 
@@ -236,7 +200,7 @@ class Nodes(_Table):
     cpu_load: Floats = _optional(np.float64, float("nan"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Instances(_Table):
     """Instance columns, see the module's docstring."""
 
@@ -247,7 +211,7 @@ class Instances(_Table):
     pnode: Ints = _column(np.int64)
     snode: Ints = _optional(np.int64, NO_NODE)
     status: Codes = _optional(np.uint8, 0)
-    template: Codes = _optional(np.uint8, DRBD)
+    template: Codes = _optional(np.uint8, TEMPLATES.index("drbd"))
     auto_balance: Bools = _optional(np.bool_, True)
     spindle_use: Ints = _optional(np.int64, 1)
     spindles: Ints = _optional(np.int64, -1)
@@ -310,7 +274,7 @@ class Instances(_Table):
         return table[self.template]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cluster:
     """Everything a program knows about a cluster before it decides anything."""
 
@@ -326,8 +290,3 @@ class Cluster:
         table = {group.name: number for number, group in enumerate(self.groups)}
         table.update({group.uuid: number for number, group in enumerate(self.groups)})
         return table
-
-
-def tuples(rows: Iterable[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
-    """Tags (or other text) per row, in the shape the tables keep."""
-    return tuple(tuple(row) for row in rows)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 
-from .errors import LoadError
+from .errors import LoadError, UsageError
 
 _INT = re.compile(r"\s*(-\s*)?(0[xX][0-9a-fA-F]+|0[oO][0-7]+|[0-9]+)(?![0-9a-zA-Z_.])")
 _FLOAT = re.compile(
@@ -48,6 +48,23 @@ def parse_float(text: str, where: str) -> float:
     base = {"0x": 16, "0o": 8}.get(digits[:2].lower())
     value = float(int(digits, base)) if base else float(digits)
     return -value if sign else value
+
+
+def parse_unit(text: str) -> int:
+    """A size in MiB with an optional unit: m g t binary, M G T decimal (also mib, MB, ...)."""
+    stripped = text.lstrip()
+    digits = len(stripped) - len(stripped.lstrip("0123456789"))
+    if not digits or stripped[digits : digits + 1] in (".", "_"):
+        raise UsageError(f"Can't parse string '{text}'")
+    value, unit = int(stripped[:digits]), stripped[digits:].strip()
+    lower = unit.lower()
+    power = {"": 0, "m": 0, "mib": 0, "mb": 0, "g": 1, "gib": 1, "gb": 1}
+    power.update({"t": 2, "tib": 2, "tb": 2})
+    if lower not in power:
+        raise UsageError(f"Unknown unit '{unit}'")
+    decimal = lower in ("mb", "gb", "tb") or unit in ("M", "G", "T")
+    scale: int = (1000 if decimal else 1024) ** (power[lower] + 2)
+    return value * scale // 1024**2
 
 
 def fixed(value: float, decimals: int) -> str:

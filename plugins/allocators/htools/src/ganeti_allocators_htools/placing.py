@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from .limits import Request
-from .model import NO_NODE, STATUSES, TEMPLATES, Instances
+from .model import NO_NODE, Instances
 from .state import ROW, State, Static, build_static, location_scores
+from .words import STATUSES, TEMPLATES
 
 _PER_INSTANCE = (
     "mem", "counted", "dsk", "vcpus", "sec_mem", "spindle_use", "spindles", "real",

@@ -60,8 +60,8 @@ class Hail(Allocator):
 
 def _settings(parameters: Mapping[str, str]) -> Options:
     """The allocator parameters as `hail`'s options; raises `UsageError` that names a bad one."""
+    from .command_line import read
     from .errors import UsageError
-    from .options import read
 
     flags = []
     for name, value in parameters.items():

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .errors import HtoolsError, LoadError, UsageError
+from .errors import HtoolsError, LoadError, UsageError, open_error, shown_list
 from .loaders import text
-from .loaders.text import shown_list
 from .model import NO_NODE, Cluster
 from .numbers import parse_float
 from .options import Options
@@ -180,7 +179,7 @@ def load(options: Options) -> Loaded:
             with open(options.dynu_file, encoding="utf-8", errors="surrogateescape") as stream:
                 content = stream.read()
         except OSError as err:
-            raise HtoolsError(text.open_error(options.dynu_file, err)) from err
+            raise HtoolsError(open_error(options.dynu_file, err)) from err
         try:
             utilisation = parse_utilisation(content)
         except LoadError as err:

@@ -18,8 +18,7 @@ from .limits import (
     Request,
 )
 from .loaders.ialloc import items, section
-from .loaders.text import choice
-from .model import MIRROR, NO_NODE, TEMPLATES, Cluster, Floats, Ints
+from .model import NO_NODE, Cluster, Floats, Ints
 from .moves import (
     ALLOWED,
     CPU_RATIO,
@@ -35,6 +34,7 @@ from .moves import (
     refusals,
 )
 from .state import State
+from .words import MIRROR, TEMPLATES, choice
 
 #: What upstream calls the objections in `moves.REASONS`.
 _FAILURE_OF = {

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
-from .model import NO_NODE, TEMPLATES, Cluster
+from .model import NO_NODE, Cluster
+from .words import TEMPLATES
 
 PREFIX = "ganeti:watcher:autorepair:"
 FOREVER = float("inf")

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .evaluate import INF, Costs, Evaluator
-from .model import NO_NODE, TEMPLATES, Floats, Ints
+from .model import NO_NODE, Floats, Ints
 from .moves import ORDER, ExactScorer, Rules
 from .state import State, destination
+from .words import TEMPLATES
 
 #: Not moved by balancing, though any node could run it.
 DISKLESS = TEMPLATES.index("diskless")

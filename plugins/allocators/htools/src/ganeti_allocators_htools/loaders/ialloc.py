@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ganeti_allocators_htools.errors import LoadError
+from ganeti_allocators_htools.errors import LoadError, shown_list
 from ganeti_allocators_htools.model import Cluster
 
 from .records import build
-from .text import shown_list
 
 MAX_BYTES = 256 * 1024 * 1024
 

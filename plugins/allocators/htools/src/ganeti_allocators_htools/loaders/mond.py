@@ -17,11 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from ganeti_allocators_htools.errors import HtoolsError, UsageError
+from ganeti_allocators_htools.errors import HtoolsError, UsageError, open_error
 from ganeti_allocators_htools.model import Cluster
 from ganeti_allocators_htools.options import Options
-
-from .text import open_error
 
 PORT = 1815
 TIMEOUT = 10.0

@@ -7,11 +7,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from ganeti_allocators_htools.errors import LoadError
+from ganeti_allocators_htools.errors import LoadError, open_error
 from ganeti_allocators_htools.model import Cluster
 
 from .records import build
-from .text import open_error
 
 PORT = 5080
 TIMEOUT = 60.0

@@ -12,10 +12,7 @@ from typing import Any
 
 from ganeti_allocators_htools.errors import LoadError
 from ganeti_allocators_htools.model import (
-    ALLOC_POLICIES,
     NO_NODE,
-    STATUSES,
-    TEMPLATES,
     Cluster,
     Group,
     Instances,
@@ -24,8 +21,7 @@ from ganeti_allocators_htools.model import (
     MinMax,
     Nodes,
 )
-
-from .text import choice
+from ganeti_allocators_htools.words import ALLOC_POLICIES, STATUSES, TEMPLATES, choice
 
 Record = Mapping[str, Any]
 

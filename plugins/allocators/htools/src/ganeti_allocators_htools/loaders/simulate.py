@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ganeti_allocators_htools.errors import LoadError, UsageError
-from ganeti_allocators_htools.model import ALLOC_POLICIES, Cluster, Group, Instances, Nodes
-from ganeti_allocators_htools.numbers import parse_int
-from ganeti_allocators_htools.options import parse_unit
+from ganeti_allocators_htools.model import Cluster, Group, Instances, Nodes
+from ganeti_allocators_htools.numbers import parse_int, parse_unit
+from ganeti_allocators_htools.words import ALLOC_POLICIES
 
 _SHORT = {"p": "preferred", "a": "last_resort", "u": "unallocable"}
 

@@ -7,7 +7,6 @@ upstream's htools(1); later releases' trailing columns are optional.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -15,12 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ganeti_allocators_htools.errors import LoadError
+from ganeti_allocators_htools.errors import LoadError, open_error, shown_list
 from ganeti_allocators_htools.model import (
-    ALLOC_POLICIES,
     NO_NODE,
-    STATUSES,
-    TEMPLATES,
     Cluster,
     Group,
     Instances,
@@ -30,25 +26,12 @@ from ganeti_allocators_htools.model import (
     Nodes,
 )
 from ganeti_allocators_htools.numbers import fixed, parse_float, parse_int, show_float
+from ganeti_allocators_htools.words import ALLOC_POLICIES, STATUSES, TEMPLATES, choice
 
 #: Larger files are refused: no cluster comes near it.
 MAX_BYTES = 256 * 1024 * 1024
 
 _SPEC_FIELDS = ("memorysize", "cpucount", "disksize", "diskcount", "niccount", "spindleuse")
-
-
-def shown_list(values: Iterable[str]) -> str:
-    """A list of texts as error messages show it: ``["a","b"]``."""
-    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
-    return "[" + ",".join(f'"{value}"' for value in quoted) + "]"
-
-
-def choice(text: str, allowed: Sequence[str], kind: str) -> str:
-    """``text`` if it is one of ``allowed``, else a `LoadError` naming the ``kind`` of value."""
-    if text not in allowed:
-        shown = text.replace("\\", "\\\\").replace('"', '\\"')
-        raise LoadError(f'Invalid string value for type {kind}: "{shown}"')
-    return text
 
 
 def split_tags(text: str) -> tuple[str, ...]:
@@ -286,19 +269,6 @@ def read(path: str) -> Cluster:
     except OSError as err:
         raise LoadError(open_error(path, err)) from err
     return parse(text)
-
-
-def open_error(path: str, err: OSError) -> str:
-    """Upstream's wording for a file that cannot be opened."""
-    reasons = {
-        errno.ENOENT: "does not exist",
-        errno.EACCES: "permission denied",
-        errno.EISDIR: "inappropriate type",
-        errno.ENOTDIR: "inappropriate type",
-    }
-    reason = reasons.get(err.errno or 0, "failed")
-    detail = "is a directory" if err.errno == errno.EISDIR else err.strerror
-    return f"{path}: openFile: {reason} ({detail})"
 
 
 def format_cluster(

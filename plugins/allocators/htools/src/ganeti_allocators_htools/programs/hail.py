@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 
-from ganeti_allocators_htools.errors import HtoolsError, LoadError, UsageError
+from ganeti_allocators_htools.errors import HtoolsError, LoadError, UsageError, open_error
 from ganeti_allocators_htools.iallocator import answer
-from ganeti_allocators_htools.loaders import ialloc, text
+from ganeti_allocators_htools.loaders import ialloc
 from ganeti_allocators_htools.message import question
 from ganeti_allocators_htools.options import Options
 
@@ -29,7 +29,7 @@ def run(options: Options) -> int:
         show_state(state, options, "Initial")
         result = answer(message["request"], state, rules)
     except OSError as err:
-        raise HtoolsError(text.open_error(path, err)) from err
+        raise HtoolsError(open_error(path, err)) from err
     except LoadError as err:
         raise UsageError(f"Error: {err}") from err
     show_state(result.state, options, "Final")

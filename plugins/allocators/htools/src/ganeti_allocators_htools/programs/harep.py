@@ -16,10 +16,11 @@ from dataclasses import replace
 from typing import Any
 
 from ganeti_allocators_htools import execute
+from ganeti_allocators_htools.command_line import version_line
 from ganeti_allocators_htools.errors import UsageError
 from ganeti_allocators_htools.luxi import Client, LuxiError, master_socket
 from ganeti_allocators_htools.model import Cluster
-from ganeti_allocators_htools.options import Options, version_line
+from ganeti_allocators_htools.options import Options
 from ganeti_allocators_htools.prepare import load
 from ganeti_allocators_htools.repairing import (
     FAILED,

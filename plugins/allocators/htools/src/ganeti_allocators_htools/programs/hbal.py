@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ganeti_allocators_htools.commands import StepPrinter, command_lines, script, shown_commands
-from ganeti_allocators_htools.errors import HtoolsError, UsageError
+from ganeti_allocators_htools.errors import HtoolsError, UsageError, open_error
 from ganeti_allocators_htools.loaders import text
 from ganeti_allocators_htools.model import Cluster
 from ganeti_allocators_htools.moves import Rules
@@ -106,7 +106,7 @@ def write_file(path: str, content: str) -> None:
         with open(path, "w", encoding="utf-8", errors="surrogateescape") as stream:
             stream.write(content)
     except OSError as err:
-        raise HtoolsError(text.open_error(path, err)) from err
+        raise HtoolsError(open_error(path, err)) from err
 
 
 def save(content: str, options: Options, suffix: str, when: str) -> None:

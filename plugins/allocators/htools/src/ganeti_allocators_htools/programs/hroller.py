@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ganeti_allocators_htools import colouring
-from ganeti_allocators_htools.errors import UsageError
-from ganeti_allocators_htools.loaders.text import shown_list
+from ganeti_allocators_htools.errors import UsageError, shown_list
 from ganeti_allocators_htools.model import NO_NODE, Cluster
 from ganeti_allocators_htools.options import Options
 from ganeti_allocators_htools.prepare import load, make_state, set_offline
