@@ -46,9 +46,9 @@ def _unavailable(name: str) -> click.Command:
     return command
 
 
-iallocator, metad, submit_job, test_jobqueue, test_osparams, wconfd = map(
+iallocator, metad, submit_job, test_osparams, wconfd = map(
     _unavailable,
-    ("iallocator", "metad", "submit-job", "test-jobqueue", "test-osparams", "wconfd"),
+    ("iallocator", "metad", "submit-job", "test-osparams", "wconfd"),
 )
 
 

@@ -14,7 +14,7 @@ PROGRAM = Program(
         "iallocator": Entry("ganeti_cli.debug:iallocator", "Not available yet."),
         "metad": Entry("ganeti_cli.debug:metad", "Not available yet."),
         "submit-job": Entry("ganeti_cli.debug:submit_job", "Not available yet."),
-        "test-jobqueue": Entry("ganeti_cli.debug:test_jobqueue", "Not available yet."),
+        "test-jobqueue": Entry("ganeti_cli.debug_jobqueue:test_jobqueue", "Test the job queue."),
         "test-osparams": Entry("ganeti_cli.debug:test_osparams", "Not available yet."),
         "wconfd": Entry("ganeti_cli.debug:wconfd", "Not available yet."),
     },

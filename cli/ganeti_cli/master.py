@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from ganeti_cli.failures import NotCluster, NotMaster
@@ -66,8 +66,18 @@ def run_job(client: Client, opcodes: Sequence[Mapping[str, Any]]) -> list[Any]:
     return wait_job(client, client.submit_job(opcodes))
 
 
-def wait_job(client: Client, job_id: int, *, quiet: bool = False) -> list[Any]:
-    """Show a job's log (unless `quiet`) until it ends; returns results or raises its failure."""
+def wait_job(
+    client: Client,
+    job_id: int,
+    *,
+    quiet: bool = False,
+    show: Callable[[Sequence[int], str, Any], None] | None = None,
+) -> list[Any]:
+    """Show a job's log (unless `quiet`) until it ends; returns results or raises its failure.
+
+    `show`: what to do with each entry's timestamp, type and message instead of printing it.
+    """
+    show = show or show_log
     info: list[Any] | None = None
     serial: int | None = None
     started = time.monotonic()
@@ -80,7 +90,7 @@ def wait_job(client: Client, job_id: int, *, quiet: bool = False) -> list[Any]:
             for number, timestamp, kind, message in entries:
                 serial = max(serial or 0, number)
                 if not quiet:
-                    show_log(timestamp, kind, message)
+                    show(timestamp, kind, message)
             if info[0] in FINAL:
                 return _outcome(client, job_id)
         if not mentioned and info and info[0] in IDLE and time.monotonic() - started > PATIENCE:

@@ -103,13 +103,13 @@ class ProcessContext:
         return dict(self._channel.call("redistribute"))
 
     def log(self, message: str) -> None:
-        self._log(LOG_MESSAGE, message)
+        self.tell(LOG_MESSAGE, message)
 
     def warn(self, message: str) -> None:
-        self._log(LOG_MESSAGE, f" - WARNING: {message}")
+        self.tell(LOG_MESSAGE, f" - WARNING: {message}")
+
+    def tell(self, kind: str, message: Any) -> None:
+        self._channel.call("log", op=self.op_index, type=kind, message=message)
 
     def submit(self, jobs: Sequence[Sequence[Mapping[str, Any]]]) -> list[tuple[bool, Any]]:
         return [(bool(ok), value) for ok, value in self._channel.call("submit", jobs=jobs)]
-
-    def _log(self, kind: str, message: Any) -> None:
-        self._channel.call("log", op=self.op_index, type=kind, message=message)

@@ -28,7 +28,8 @@ FINAL: Final = frozenset({CANCELED, SUCCESS, ERROR})
 HIGHEST_PRIORITY: Final = -20
 
 LOG_MESSAGE: Final = "message"
-LOG_TYPES: Final = ("message", "message-list", "remote-import", "jqueue-test", "delay-test")
+LOG_JQUEUE_TEST: Final = "jqueue-test"
+LOG_TYPES: Final = (LOG_MESSAGE, "message-list", "remote-import", LOG_JQUEUE_TEST, "delay-test")
 
 Stamp = tuple[int, int]
 """Seconds since the epoch and microseconds."""

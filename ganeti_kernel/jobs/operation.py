@@ -155,6 +155,9 @@ class JobContext(Protocol):
     def warn(self, message: str) -> None:
         """Like `log`, marked as a warning."""
 
+    def tell(self, kind: str, message: Any) -> None:
+        """Put an entry of another type (`job.LOG_TYPES`) into the log, for a program to read."""
+
     def submit(self, jobs: Sequence[Sequence[Mapping[str, Any]]]) -> list[tuple[bool, Any]]:
         """Submit further jobs (opcode dicts); returns (ok, job id or error text) for each."""
 
@@ -207,6 +210,10 @@ class Operation(ABC, Generic[Op]):
     def pick(self) -> Pick | None:
         """Locks of which to have what is free, besides `locks`; `context.held` tells which."""
         return None
+
+    def while_waiting(self) -> None:
+        """Called once, all locks held, while the opcode still counts as waiting; it may be said
+        here, to a program that wants to know."""
 
     def check(self) -> None:
         """Raise OpPrereqError when the operation cannot start; changes nothing."""

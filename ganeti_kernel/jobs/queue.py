@@ -139,15 +139,14 @@ class JobQueue:
 
     async def submit(
         self,
-        jobs: Sequence[Sequence[Opcode] | GenericError],
+        jobs: Sequence[Sequence[Opcode]],
         *,
         even_drained: bool = False,
         extra: Callable[[list[tuple[bool, int | str]]], Change] | None = None,
     ) -> list[tuple[bool, int | str]]:
         """Queue jobs; they are durable when this returns.
 
-        The answer has (True, job id) or (False, why not) for each; an error in place of a job is
-        answered with its text (later jobs may depend on the place). `extra(answer)` is written in
+        The answer has (True, job id) or (False, why not) for each. `extra(answer)` is written in
         the same transaction as the jobs. Raises JobQueueDrainError, StoreError.
         """
         if self.drained and not even_drained:
@@ -160,8 +159,6 @@ class JobQueue:
         new: list[Job] = []
         for ops in jobs:
             try:
-                if isinstance(ops, GenericError):
-                    raise ops
                 job = self._new_job(ops, out, taken=len(new))
             except GenericError as error:
                 out.append((False, str(error)))

@@ -131,6 +131,7 @@ class JobRunner:
         try:
             operation = self._prepare(index)
             hooks = Hooks(operation, self._context)
+            operation.while_waiting()
             if self._channel.call("status", op=index, status=RUNNING):
                 raise JobCanceled("Job canceled by request")
             operation.check()

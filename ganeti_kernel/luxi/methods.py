@@ -122,7 +122,14 @@ class Methods:
     async def submit_many_jobs(
         self, jobs: list[list[dict[str, Any]]]
     ) -> list[tuple[bool, int | str]]:
-        return await self._queue.submit([_decode_ops(ops) for ops in jobs])
+        """As upstream: opcodes that cannot be read refuse the whole request."""
+        decoded = []
+        for number, ops in enumerate(jobs, 1):
+            job = _decode_ops(ops)
+            if isinstance(job, GenericError):
+                raise BadRequest(f"SubmitManyJobs: job {number}: {job}; none was submitted")
+            decoded.append(job)
+        return await self._queue.submit(decoded)
 
     async def wait_for_job_change(
         self,

@@ -27,6 +27,7 @@ from ganeti_kernel.operations import (
     restricted,
     tags,
     test,
+    test_queue,
     verify,
 )
 
@@ -57,5 +58,6 @@ __all__ = [
     "restricted",
     "tags",
     "test",
+    "test_queue",
     "verify",
 ]

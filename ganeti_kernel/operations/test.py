@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ganeti_kernel.errors import ECODE_INVAL, ECODE_NOENT, OpExecError, OpPrereqError
-from ganeti_kernel.jobs.opcodes import OpTestDelay, OpTestDummy, OpTestJqueue
+from ganeti_kernel.jobs.opcodes import OpTestDelay, OpTestDummy
 from ganeti_kernel.jobs.operation import (
     JobContext,
     Lock,
@@ -115,24 +115,3 @@ class Dummy(Step):
         if args["fail"]:
             raise OpExecError("Dummy opcode was asked to fail")
         return submitted
-
-
-@operation
-class TestJqueue(Operation[OpTestJqueue]):
-    """OP_TEST_JQUEUE: log messages and fail if asked to."""
-
-    OPCODE = OpTestJqueue
-
-    def check(self) -> None:
-        if self.op.notify_waitlock or self.op.notify_exec:
-            raise OpPrereqError(
-                "notify_waitlock and notify_exec are not supported: follow the job's status",
-                ECODE_INVAL,
-            )
-
-    def plan(self) -> Sequence[StepPlan]:
-        args = {"messages": self.op.log_messages, "jobs": [], "fail": self.op.fail}
-        return [StepPlan(name="dummy", args=args)]
-
-    def result(self, outcomes: Sequence[Any]) -> bool:
-        return True

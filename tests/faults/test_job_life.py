@@ -139,13 +139,14 @@ def test_dependencies(master: Master) -> None:
                 [quick("c", depends=[[-1, ["success"]]])],
                 [quick("d", depends=[[-2, []]])],
                 [quick("e", depends=[[-9, []]])],
-                [{"OP_ID": "OP_TEST_DELAY", "duration": "x"}],
             ]
         )
+        with pytest.raises(LuxiError, match=r"SubmitManyJobs: job 2: .*'duration'.*none was sub"):
+            client.submit_many_jobs([[good], [{"OP_ID": "OP_TEST_DELAY", "duration": "x"}]])
+        assert len(client.query_jobs(None, ["id"])) == len(answers) - 1
     ids = [value for ok, value in answers if ok]
-    assert [ok for ok, _value in answers] == [True] * 5 + [False] * 2
+    assert [ok for ok, _value in answers] == [True] * 5 + [False]
     assert "dependency -9 is before the first job" in answers[5][1]
-    assert "'duration'" in answers[6][1]
     statuses = [master.wait(job_id)[0] for job_id in ids]
     assert statuses == ["success", "success", "error", "error", "success"]
     assert f"Job {ids[2]}, on which this job depends" in master.wait(ids[3])[1][1][0]

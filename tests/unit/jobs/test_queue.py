@@ -137,11 +137,10 @@ def test_concurrent_submissions_share_commits(tmp_path: Path) -> None:
 
 def test_relative_dependencies_and_places_of_refused_jobs(tmp_path: Path) -> None:
     async def body(queue: JobQueue, _disk: FullDisk) -> None:
-        bad = JobQueueError("not this one")
         answers = await queue.submit(
             [
                 [op()],
-                bad,
+                [],
                 [op(depends=[[-2, []]])],
                 [op(depends=[[-2, []]])],
                 [op(depends=[[0, []]])],
@@ -149,7 +148,7 @@ def test_relative_dependencies_and_places_of_refused_jobs(tmp_path: Path) -> Non
         )
         assert answers == [
             (True, 1),
-            (False, "not this one"),
+            (False, "a job needs at least one opcode"),
             (True, 2),
             (False, "the job that dependency -2 means was not taken"),
             (False, "0 is no job id"),
