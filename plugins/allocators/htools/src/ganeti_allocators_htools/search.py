@@ -17,7 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .evaluate import INF, Costs, Evaluator
+from .caps import INF
+from .evaluate import Evaluator
+from .mirrored import Costs
 from .model import NO_NODE, Floats, Ints
 from .moves import ORDER, ExactScorer, Rules
 from .state import State, destination
@@ -177,7 +179,7 @@ class Search:
         if self.lazy:
             before = [
                 (track.square, float(np.ptp(track.y)), float(np.abs(track.unit).max()))
-                for track in evaluator.tracks
+                for track in evaluator.deviations.tracks
             ]
         state.relocate(move.inst, move.kind, move.target)
         evaluator.refresh(move.score)
@@ -191,9 +193,9 @@ class Search:
         touched[[node for node in (*move.old, *move.new) if node != NO_NODE]] = True
         second = (state.snode != NO_NODE) & touched[state.snode]
         stale = touched[state.pnode] | second
-        if self.evaluator.track_locations:
-            own = self.evaluator.has_tags[move.inst]
-            stale |= (self.evaluator.has_tags & own).any(axis=1)
+        counting = self.evaluator.counting
+        if counting.track_locations:
+            stale |= (counting.has_tags & counting.has_tags[move.inst]).any(axis=1)
         self.bound[stale] = INF
         targets = np.flatnonzero(touched & ~state.static.offline)
         rows = self.candidates()
@@ -212,7 +214,8 @@ class Search:
         largest at one of them, since the square root's slope falls.
         """
         total = np.zeros(len(self.bound))
-        for track, (square, spread, unit) in zip(self.evaluator.tracks, before, strict=True):
+        tracks = self.evaluator.deviations.tracks
+        for track, (square, spread, unit) in zip(tracks, before, strict=True):
             size = np.abs(track.amount).max(axis=1) * unit
             lowest = 2 * size * spread + 4 * size * size
             highest = 2 * size * spread + 2 * size * size
