@@ -17,6 +17,9 @@ PROGRAM = Program(
         "activate-disks": Entry(f"{_HERE}.instance_disks:activate", "Make disks usable."),
         "deactivate-disks": Entry(f"{_HERE}.instance_disks:deactivate", "Take disks out of use."),
         "add": Entry(f"{_HERE}.instance_add:add", "Create an instance."),
+        "batch-create": Entry(
+            f"{_HERE}.instance_many:batch_create", "Create the instances that a file describes."
+        ),
         "console": Entry(f"{_HERE}.instance_console:console", "Open an instance's console."),
         "failover": Entry(
             f"{_HERE}.instance_move:failover", "Stop an instance, start it on another node."

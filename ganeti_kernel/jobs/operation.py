@@ -226,6 +226,10 @@ class Operation(ABC, Generic[Op]):
         """Return the opcode's result from what the steps returned."""
         return outcomes[-1] if self.RETURNS_OUTCOME and outcomes else None
 
+    def foreseen(self) -> Any:
+        """The result of a dry run: what is known after `check`, without having done anything."""
+        return None
+
     def hooks_environment(self) -> Mapping[str, str]:
         """Variables for hooks, without the GANETI_ prefix."""
         return {}

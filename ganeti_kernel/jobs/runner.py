@@ -136,8 +136,9 @@ class JobRunner:
                 raise JobCanceled("Job canceled by request")
             operation.check()
             dry_run = bool(getattr(operation.op, "dry_run", False))
-            result = None
-            if not dry_run:
+            if dry_run:
+                result = operation.foreseen()
+            else:
                 hooks.pre()
                 self._note(state, self._planned(index, operation))
                 self._forward(index, state)

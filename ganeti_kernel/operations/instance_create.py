@@ -67,17 +67,9 @@ class InstanceCreate(Operation[OpInstanceCreate]):
     # -- checks ----------------------------------------------------------------------------------
 
     def check(self) -> None:
-        op, view = self.op, self.context.view
-        if op.mode != "create":
-            finding.refuse(f"instance creation mode '{op.mode}' is not available yet", ECODE_STATE)
-        if op.forthcoming or op.commit:
-            finding.refuse("reservations (--forthcoming, --commit) are not available yet")
-        check_name(op.instance_name)
-        finding.no_instance(view, op.instance_name)
+        op = self.op
+        self.check_wish()
         self.context.reservations.reserve("instance", "", op.instance_name)
-        self.template = self._template()
-        self.hypervisor = self._hypervisor()
-        self.beparams = check_beparams(op.beparams)
         self.node = self._choose_node()
         self._check_os()
         self._check_hypervisor()
@@ -91,14 +83,39 @@ class InstanceCreate(Operation[OpInstanceCreate]):
             )
         self._build()
 
+    def check_wish(self) -> None:
+        """Refuse what can be refused without a node; what is said here, `wish` needs."""
+        op = self.op
+        if op.mode != "create":
+            finding.refuse(f"instance creation mode '{op.mode}' is not available yet", ECODE_STATE)
+        if op.forthcoming or op.commit:
+            finding.refuse("reservations (--forthcoming, --commit) are not available yet")
+        check_name(op.instance_name)
+        finding.no_instance(self.context.view, op.instance_name)
+        self.template = self._template()
+        self.hypervisor = self._hypervisor()
+        self.beparams = check_beparams(op.beparams)
+
     def _choose_node(self) -> Node:
         name = placement.allocator_name(self.context, self.op)
         if name is None:
             return placement.named_node(self.context, self.op)
+        node = placement.allocate(
+            self.context,
+            name,
+            self.wish(),
+            self.storage(),
+            self.hypervisor,
+            opportunistic=self.op.opportunistic_locking,
+        )
+        placement.keep_only(self.context, node)
+        return node
+
+    def wish(self) -> dict[str, Any]:
+        """What an allocator is asked for; after `check_wish`."""
         op, view = self.op, self.context.view
-        description = facts.describe("disk_template", self.template)
         networks = [view.find_network(str(nic["network"])) for nic in op.nics if nic.get("network")]
-        request = allocation.allocate_request(
+        return allocation.allocate_request(
             op.instance_name,
             template=self.template,
             hypervisor=self.hypervisor,
@@ -113,18 +130,12 @@ class InstanceCreate(Operation[OpInstanceCreate]):
             group=op.group_name,
             required_nodes=1,
         )
-        directory = facts.storage_directory(view.cluster, description)
-        unit = StorageUnit(template=self.template, directory=directory)
-        node = placement.allocate(
-            self.context,
-            name,
-            request,
-            unit,
-            self.hypervisor,
-            opportunistic=op.opportunistic_locking,
-        )
-        placement.keep_only(self.context, node)
-        return node
+
+    def storage(self) -> StorageUnit:
+        """The storage whose room counts; after `check_wish`."""
+        description = facts.describe("disk_template", self.template)
+        directory = facts.storage_directory(self.context.view.cluster, description)
+        return StorageUnit(template=self.template, directory=directory)
 
     def _template(self) -> str:
         enabled = self.context.view.cluster.enabled_disk_templates

@@ -95,7 +95,8 @@ def pick_nodes(view: ConfigView, group: str | None) -> Pick | None:
     return Pick([node_locks(node.uuid) for node in nodes]) if nodes else None
 
 
-def _is_held(context: JobContext, node: Node) -> bool:
+def is_held(context: JobContext, node: Node) -> bool:
+    """Whether an instance may be placed on this node with the locks the job has."""
     return any(lock.level == "node-res" and lock.name in (node.uuid, ALL) for lock in context.held)
 
 
@@ -120,7 +121,7 @@ def allocate(
     are busy, so that a refusal may be different later.
     """
     view = context.view
-    nodes = [node for node in usable_nodes(view) if _is_held(context, node)]
+    nodes = [node for node in usable_nodes(view) if is_held(context, node)]
     refusal = ECODE_TEMP_NORES if opportunistic else ECODE_NORES
     chosen = ask(context, name, request, unit, hypervisor, nodes, refusal)
     if not isinstance(chosen, list) or not all(isinstance(item, str) for item in chosen):

@@ -10,9 +10,13 @@ from ganeti_kernel.jobs.operation import JobContext, Step, step
 
 @step
 class SubmitJobs(Step):
-    """Submit jobs. Arguments: jobs (opcode dicts). A repetition would submit them again."""
+    """Submit jobs. Arguments: jobs (opcode dicts); besides (what else the result has, a dict).
+
+    A repetition would submit them again.
+    """
 
     NAME = "jobs.submit"
 
     def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
-        return {"jobs": [list(item) for item in context.submit(args["jobs"])]}
+        submitted = [list(item) for item in context.submit(args["jobs"])]
+        return {"jobs": submitted, **args.get("besides", {})}

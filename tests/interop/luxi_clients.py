@@ -196,6 +196,17 @@ TABLE: Final[dict[str, tuple[Row, ...]]] = {
         needs("INSTANCE_CHANGE_GROUP", "gnt-instance change-group inst1"),
         outside("gnt-instance rename inst1", "asks before it does so, and cannot be told yes"),
         refused("gnt-instance batch-create /dev/null", "Can't parse"),
+        refused("gnt-instance batch-create -I nobody {batch}", "nobody"),
+        done(
+            "gnt-instance batch-create -I hail --dry-run {batch}",
+            "places instance batch1 on node",
+        ),
+        done(
+            "gnt-instance batch-create -I hail {batch}",
+            r"(?s)creating disk 0.*All instances created successfully",
+        ),
+        done("gnt-instance remove -f --shutdown-timeout=1 batch1"),
+        done("gnt-instance remove -f --shutdown-timeout=1 batch2"),
         needs("BACKUP_EXPORT", "gnt-backup export -n node1 inst1"),
         needs("BACKUP_REMOVE", "gnt-backup remove inst1"),
         refused(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -53,7 +54,9 @@ class Programs:
         # upstream's programs want a root directory that is named like the node
         self.root = cluster.root / NODE
         self.root.symlink_to(cluster.nodes[0].root)
-        self.names = {"filter": "", "job": ""}
+        batch = cluster.root / "batch.json"
+        batch.write_text(json.dumps([wish(f"batch{number}") for number in (1, 2)]))
+        self.names = {"filter": "", "job": "", "batch": str(batch)}
 
     def run(self, program: Path, *args: str) -> Answer:
         done = subprocess.run(
@@ -94,6 +97,21 @@ class Programs:
             self.names["filter"] = text
         if found := re.match(r"(\d+): ", text):
             self.names["job"] = found[1]
+
+
+def wish(name: str) -> dict[str, Any]:
+    """An instance as `batch-create` reads it."""
+    return {
+        "instance_name": name,
+        "mode": "create",
+        "disk_template": "file",
+        "disks": [{"size": 8}],
+        "nics": [{}],
+        "os_type": "noop",
+        "name_check": False,
+        "ip_check": False,
+        "beparams": {"maxmem": 64, "minmem": 64},
+    }
 
 
 @pytest.fixture(scope="module")
