@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from ganeti_allocators_htools.allocation import Outcome, allocate
+from ganeti_allocators_htools.building import build_state, build_static
 from ganeti_allocators_htools.capacity import Site
 from ganeti_allocators_htools.choosing import new_request
 from ganeti_allocators_htools.evacuation import guest_kinds, survives
@@ -16,7 +17,7 @@ from ganeti_allocators_htools.limits import Request, exclusion_numbers, policy_f
 from ganeti_allocators_htools.loaders import text
 from ganeti_allocators_htools.placing import with_instances
 from ganeti_allocators_htools.score import score
-from ganeti_allocators_htools.state import State, build_state, build_static
+from ganeti_allocators_htools.state import State
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

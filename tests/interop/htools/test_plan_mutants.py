@@ -20,11 +20,11 @@ def part(name: str) -> Any:
     return importlib.import_module(f"ganeti_allocators_htools.{name}")
 
 
-colouring, commands, prepare, relocating, rolling, search = map(
-    part, ("colouring", "commands", "prepare", "relocating", "rolling", "search")
+colouring, commands, mover, prepare, rolling, search = map(
+    part, ("colouring", "commands", "mover", "prepare", "rolling", "search")
 )
 hbal, hroller, hsqueeze = map(part, ("programs.hbal", "programs.hroller", "programs.hsqueeze"))
-message, moves, state, text = map(part, ("message", "moves", "state", "loaders.text"))
+building, message, moves, text = map(part, ("building", "message", "moves", "loaders.text"))
 
 ANYTHING = message.Rules(False, True, None)
 """hail's rules without the check of redundancy, soft limits ignored."""
@@ -49,7 +49,7 @@ def statics(**fields: Callable[[Any], Any]) -> Callable[[Patch], None]:
     """Change what the program knows of the cluster's limits."""
 
     def build(*args: Any, **kwargs: Any) -> Any:
-        static = state.build_static(*args, **kwargs)
+        static = building.build_static(*args, **kwargs)
         return replace(static, **{name: make(static) for name, make in fields.items()})
 
     def apply(patch: Patch) -> None:
@@ -105,8 +105,8 @@ def rising_score(patch: Patch) -> None:
 
 
 def secondaries_stay(patch: Patch) -> None:
-    right = relocating._replace_secondary
-    patch.setattr(relocating, "_replace_secondary", lambda name, _node: right(name, "node-0-0"))
+    right = mover._replace_secondary
+    patch.setattr(mover, "_replace_secondary", lambda name, _node: right(name, "node-0-0"))
 
 
 def one_colour(patch: Patch) -> None:
@@ -167,7 +167,7 @@ MUTANTS = {
     "hail gives every secondary the same node": Mutant("hail", "drbd", secondaries_stay, ""),
     "hail answers for other nodes": Mutant(
         *("hail", "mixed"),
-        puts(relocating.Mover, "where", lambda _self, _inst: ("group-0", ["node-0-0"])),
+        puts(mover.Mover, "where", lambda _self, _inst: ("group-0", ["node-0-0"])),
         "should be on",
     ),
     "hsqueeze forgets the room": Mutant(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 
+from ganeti_allocators_htools.building import build_state, build_static
 from ganeti_allocators_htools.loaders import text
 from ganeti_allocators_htools.prepare import prepare
-from ganeti_allocators_htools.state import State, build_state, build_static
+from ganeti_allocators_htools.state import State
 
 SPECS = "128,1,128,1,1,1|128,1,128,1,1,1;65536,32,10000000,16,8,12|drbd,plain,ext"
 

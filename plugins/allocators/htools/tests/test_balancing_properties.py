@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from balancing_clusters import random_state
 from ganeti_allocators_htools import search as search_module
+from ganeti_allocators_htools.building import build_state, build_static
 from ganeti_allocators_htools.evaluate import Evaluator
 from ganeti_allocators_htools.loaders import text
 from ganeti_allocators_htools.moves import ALLOWED, ORDER, ExactScorer, Rules, refusals
 from ganeti_allocators_htools.score import lower_bound, score
 from ganeti_allocators_htools.search import Limits, Move, Search, balance
-from ganeti_allocators_htools.state import STEPS, State, build_state, build_static
+from ganeti_allocators_htools.state import State
+from ganeti_allocators_htools.steps import STEPS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -15,6 +15,7 @@ from .limits import Request, policy_failure
 from .model import NO_NODE, Bools, Cluster, Ints
 from .moves import ALLOWED, MIGRATION, ExactScorer, refusals
 from .state import State
+from .steps import apply_move
 from .words import TEMPLATES
 
 #: What happens to a guest when its node goes: failover to the secondary, start on any node that
@@ -52,7 +53,7 @@ def fail_over(state: State, insts: Iterable[int]) -> bool:
         code = refusals(state, "f", np.array([inst]), np.array([NO_NODE]), force=True)[0]
         if code != ALLOWED and not (state.static.offline[old] and _could_take(state, inst, new)):
             return False
-        state.relocate(inst, "f")
+        apply_move(state, inst, "f")
     return True
 
 
@@ -105,7 +106,7 @@ def _to_best(
         return False
     scores = ExactScorer(state, members=members).scores(kind, insts[: len(good)], good)
     index = len(good) - 1 - int(np.argmin(scores[::-1])) if last else int(np.argmin(scores))
-    state.relocate(inst, kind, int(good[index]))
+    apply_move(state, inst, kind, int(good[index]))
     return True
 
 

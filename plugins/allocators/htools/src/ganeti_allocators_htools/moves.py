@@ -23,7 +23,8 @@ from .score import (
     stddev,
     stddev_columns,
 )
-from .state import ROW, STEPS, State, destination, moved_columns
+from .state import ROW, State
+from .steps import STEPS, destination, moved_columns
 
 #: Why a move is refused; the numbers are the codes in `refusals`.
 REASONS = (

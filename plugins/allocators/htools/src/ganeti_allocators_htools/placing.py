@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from .building import build_static
 from .limits import Request
 from .model import NO_NODE, Instances
-from .state import ROW, State, Static, build_static, location_scores
+from .state import ROW, State, Static, location_scores
 from .words import STATUSES, TEMPLATES
 
 _PER_INSTANCE = (

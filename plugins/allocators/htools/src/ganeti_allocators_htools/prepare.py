@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .building import build_state, build_static, whole
 from .errors import HtoolsError, LoadError, UsageError, open_error, shown_list
 from .loaders import text
 from .model import NO_NODE, Cluster
 from .numbers import parse_float
 from .options import Options
-from .state import State, Static, build_state, build_static, whole
+from .state import State, Static
 from .tags import TagRules
 
 #: More missing memory (MiB) or disk (MiB) than this on a node is reported.

@@ -17,7 +17,8 @@ from .numbers import fixed
 from .output import table
 from .score import METRICS, lower_bound, metric_values, weighted
 from .search import Limits, Move, Search
-from .state import STEPS, State
+from .state import State
+from .steps import STEPS
 
 _BAR = 30
 

@@ -22,7 +22,8 @@ from .evaluate import Evaluator
 from .mirrored import Costs
 from .model import NO_NODE, Floats, Ints
 from .moves import ORDER, ExactScorer, Rules
-from .state import State, destination
+from .state import State
+from .steps import apply_move, destination
 from .words import TEMPLATES
 
 #: Not moved by balancing, though any node could run it.
@@ -181,7 +182,7 @@ class Search:
                 (track.square, float(np.ptp(track.y)), float(np.abs(track.unit).max()))
                 for track in evaluator.deviations.tracks
             ]
-        state.relocate(move.inst, move.kind, move.target)
+        apply_move(state, move.inst, move.kind, move.target)
         evaluator.refresh(move.score)
         if self.lazy:
             self._update_bounds(move, before)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ganeti_allocators_htools.building import build_state, build_static
 from ganeti_allocators_htools.errors import LoadError, UsageError
 from ganeti_allocators_htools.loaders import text
 from ganeti_allocators_htools.plot import png, svg
 from ganeti_allocators_htools.prepare import prepare
 from ganeti_allocators_htools.score import lower_bound
 from ganeti_allocators_htools.search import Limits, Search, balance
-from ganeti_allocators_htools.state import State, build_state, build_static
+from ganeti_allocators_htools.state import State
 
 
 def _parser() -> argparse.ArgumentParser:

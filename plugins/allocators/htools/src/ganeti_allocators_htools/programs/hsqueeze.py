@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from ganeti_allocators_htools import execute
+from ganeti_allocators_htools.building import build_state, build_static
 from ganeti_allocators_htools.commands import command_lines, job_sets, script, shown_commands
 from ganeti_allocators_htools.luxi import master_socket
 from ganeti_allocators_htools.model import Bools, Cluster
 from ganeti_allocators_htools.options import Options
 from ganeti_allocators_htools.prepare import load
 from ganeti_allocators_htools.search import Limits, Move, Search, balance
-from ganeti_allocators_htools.state import ROW, State, build_state, build_static
+from ganeti_allocators_htools.state import ROW, State
 from ganeti_allocators_htools.tags import STANDBY
 
 from .hbal import save, saved_text, write_file
