@@ -9,6 +9,9 @@ JOBS   ?= 2
 PROJECTS := . cli $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/*/pyproject.toml))
 SOURCES  := $(addsuffix /pyproject.toml,$(PROJECTS)) tools/setup tools/debian-packages.txt
 
+# The tests start thousands of processes: none may compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: venv test lint format bench demo demo-stop wheels clean
 
 venv: $(VENV)/.ready

@@ -1,11 +1,12 @@
-"""Run the benchmarks: `python -m benchmarks [NAME…]`, each in a process of its own.
+"""Run the benchmarks: `python -m benchmarks [NAME…] [OPTION…]`, each in a process of its own.
 
 Exit code 1 when one misses a mark. NAME is a file's name without `bench_` and `.py`; without names
-all are run. `--list` names them.
+all are run. `--list` names them. Options are handed on: `python -m benchmarks htools --size full`.
 """
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -21,9 +22,11 @@ def benchmarks() -> dict[str, Path]:
     }
 
 
-def main(names: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     known = benchmarks()
-    if names == ["--list"]:
+    names = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
+    options = arguments[len(names) :]
+    if arguments == ["--list"]:
         print("\n".join(known))
         return 0
     unknown = [name for name in names if name not in known]
@@ -33,7 +36,7 @@ def main(names: list[str]) -> int:
     missed = []
     for name in names or known:
         print(f"\n=== {name} ===", flush=True)
-        done = subprocess.run([sys.executable, str(known[name]), "--check"], check=False)
+        done = subprocess.run([sys.executable, str(known[name]), "--check", *options], check=False)
         if done.returncode:
             missed.append(name)
     print(f"\nmissed marks: {', '.join(missed)}" if missed else "\nall marks reached")

@@ -5,7 +5,8 @@
 Every row runs both programs on the same generated input and prints user and system seconds of each
 and their ratio (peer / ours). Where a mark is a ratio the peer is stopped once it has used that
 many times our time (`>`), so that `full` takes our time times the mark at most. A program of ours
-that fails is a missed mark; so is a peer that does.
+that fails is a missed mark; so is a peer that does. Short runs are repeated, the best counts. Ours
+run from compiled modules, as an installation has them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from typing import NamedTuple
 PEER = "/usr/lib/ganeti/3.0/usr/bin/htools"
 SIZES = ("small", "medium", "full")
 PATIENCE = 10.0  # CPU seconds for a peer no mark is measured by
+SHORT = 1.0  # CPU seconds; what takes less is measured again
+REPEATS = 5
 
 
 def cluster_text(nodes: int, instances: int, template: str = "drbd", seed: int = 1) -> str:
@@ -126,10 +129,11 @@ def cpu_seconds(command: list[str], directory: Path, limit: float | None, progra
             whole = math.ceil(limit)
             resource.setrlimit(resource.RLIMIT_CPU, (whole, whole + 5))
 
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     with subprocess.Popen(
         command,
         cwd=directory,
-        env=os.environ | {"HTOOLS": program},
+        env=environment | {"HTOOLS": program},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -148,6 +152,14 @@ def cpu_seconds(command: list[str], directory: Path, limit: float | None, progra
     return Run(spent, "")
 
 
+def best(command: list[str], directory: Path, limit: float | None, program: str) -> Run:
+    """The shortest of several runs, or the one run of a program that takes its time or fails."""
+    run = cpu_seconds(command, directory, limit, program)
+    repeats = 0 if run.end or run.seconds > SHORT else REPEATS
+    again = [cpu_seconds(command, directory, limit, program) for _ in range(repeats)]
+    return min(run, *again) if again else run
+
+
 def measured(row: Row) -> tuple[str, bool]:
     """The row's line and whether it reaches its mark."""
     with tempfile.TemporaryDirectory() as folder:
@@ -156,11 +168,11 @@ def measured(row: Row) -> tuple[str, bool]:
             (directory / name).write_text(make())
         arguments = row.arguments.split()
         program = str(Path(sys.executable).parent / row.program)
-        ours = cpu_seconds([program, *arguments], directory, None, row.program)
+        ours = best([program, *arguments], directory, None, row.program)
         if ours.end:
             return f"{row.name:24}  ours: {ours.end}", False
         limit = PATIENCE if row.ratio is None else row.ratio * ours.seconds
-        peer = cpu_seconds([PEER, *arguments], directory, limit, row.program)
+        peer = best([PEER, *arguments], directory, limit, row.program)
     if peer.end not in ("", ">"):
         return f"{row.name:24}  peer: {peer.end}", False
     ratio = peer.seconds / max(ours.seconds, 0.001)

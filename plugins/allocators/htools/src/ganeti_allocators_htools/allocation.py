@@ -18,14 +18,13 @@ from .limits import (
     CODE,
     FAILURES,
     Request,
-    Sizes,
     as_primary,
     as_secondary,
     primary_codes,
     secondary_codes,
 )
 from .model import Bools, Codes, Floats, Ints
-from .score import METRICS, STDDEV, metric_values, sequential_sum, stddev_columns
+from .score import METRICS, STDDEV, count_values, sequential_sum, stddev_columns
 from .state import ROW, State
 
 RMEM_METRIC = STDDEV.index("reserved_mem_cv")
@@ -84,8 +83,8 @@ class Scorer:
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.values = metric_values(state)
         self.online = np.flatnonzero(~state.static.offline)
+        self.values = count_values(state, self.online, np.flatnonzero(state.static.offline))
         self.position = np.full(len(state.static.offline), -1)
         self.position[self.online] = np.arange(len(self.online))
         self.base = stddev_columns(state.static, state.q[:, self.online], self.online)
@@ -115,14 +114,15 @@ class Scorer:
         """Score for each of ``nodes`` as the only node."""
         values = self._shared(request, nodes, q)
         columns = stddev_columns(self.state.static, q[:, nodes], nodes)
-        count = len(self.online)
-        table = np.repeat(self.base[:, :, None], len(nodes), axis=2)
-        table[:, self.position[nodes], np.arange(len(nodes))] = columns
-        mean = sequential_sum(table, axis=1) / np.float64(count)
+        rows, metric_row = _distinct(self.base, columns)
+        count = np.float64(len(self.online))
+        table = np.repeat(self.base[rows][:, :, None], len(nodes), axis=2)
+        table[:, self.position[nodes], np.arange(len(nodes))] = columns[rows]
+        mean = sequential_sum(table, axis=1) / count
         table -= mean[:, None, :]
         table *= table
-        deviation = np.sqrt(sequential_sum(table, axis=1) / np.float64(count))
-        return weighted(values | dict(zip(STDDEV, deviation, strict=True)))
+        deviation = np.sqrt(sequential_sum(table, axis=1) / count)
+        return weighted(values | dict(zip(STDDEV, deviation[metric_row], strict=True)))
 
     def pairs(
         self, request: Request, nodes: Ints, primary_q: Floats, secondary_q: Floats, rmem: Floats
@@ -170,6 +170,22 @@ class Scorer:
             buffer *= metric.weight
             score += buffer
         return score
+
+
+def _distinct(base: Floats, columns: Floats) -> tuple[list[int], list[int]]:
+    """Which rows are worth computing, and for each metric the place of its own among them.
+
+    The four loads, or memory with and without planned instances, are mostly the same numbers.
+    """
+    rows: list[int] = []
+    places: dict[tuple[bytes, bytes], int] = {}
+    metric_row = []
+    for row, (old, new) in enumerate(zip(base, columns, strict=True)):
+        place = places.setdefault((old.tobytes(), new.tobytes()), len(rows))
+        if place == len(rows):
+            rows.append(row)
+        metric_row.append(place)
+    return rows, metric_row
 
 
 def _variance(values: Floats) -> Floats:
@@ -266,7 +282,7 @@ def allocate(
 
     ``refused`` marks those of ``nodes`` that ``check`` would surely not let pass.
     """
-    codes = primary_codes(state, Sizes.of([request]), force=force)[0, nodes]
+    codes = primary_codes(state, request.sizes, force=force)[0, nodes]
     outcome = Outcome()
     if request.template != "drbd":
         outcome.failures = tally(codes)

@@ -16,7 +16,6 @@ from .capacity import Site
 from .limits import (
     FAILURES,
     Request,
-    Sizes,
     exclusion_numbers,
     primary_codes,
     secondary_codes,
@@ -163,7 +162,7 @@ class Placer:
         if len(nodes) < 1 + mirrored:
             raise Refused("Not enough online nodes" if mirrored else "No online nodes")
         state, request, force = self.state, self.request, self.rules.ignore_soft_errors
-        codes = primary_codes(state, Sizes.of([request]), force=force)[0, nodes]
+        codes = primary_codes(state, request.sizes, force=force)[0, nodes]
         places: list[tuple[int, ...]] = [(node,) for node in nodes.tolist()]
         if mirrored:
             needed = request.mem if request.uses_sec_mem else 0

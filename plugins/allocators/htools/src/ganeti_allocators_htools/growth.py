@@ -19,10 +19,8 @@ from .capacity import Site
 from .limits import CODE, FAILURES, Request, Sizes, primary_codes
 from .model import Bools, Ints
 from .placing import with_instances
+from .shrinking import UNIT, blocks, shrinking, shrunk, steps
 from .state import State
-
-#: Smallest change of a size: memory and disk in MiB.
-UNIT = {"FailMem": 64, "FailDisk": 256, "FailCPU": 1, "FailSpindles": 1}
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Grower:
         """As many of one size as fit; ``site`` is that of the start and is not changed."""
         placed = list(start.placed)
         checked = self.checked and request.template != "drbd"
-        number = spare = 0
+        number = spare = margin = 0
         batch = 1
         outcome = Outcome()
         while True:
@@ -82,15 +80,19 @@ class Grower:
                 state = with_instances(site.state, [request] * batch)
                 site = self.site(state)
                 spare, batch = batch, min(batch * 4, 1024)
-            outcome = self.attempt(site, request, number, checked)
+            if checked and not margin:
+                margin = site.margin(request)
+            unsure = checked and not margin
+            outcome = self.attempt(site, request, number, unsure)
             # the failures told are those of an attempt more than the limit allows
             if outcome.best is None or len(placed) - len(start.placed) == limit:
                 return Growth(site.state, tuple(placed), outcome)
             where = outcome.best.nodes
-            if checked:
+            if unsure:
                 site = self.latest  # the check has placed it already
             else:
                 site.place(number, where)
+                margin -= 1
             placed.append((replace(request, name=f"new-{len(placed)}"), where))
             number, spare = number + 1, spare - 1
 
@@ -102,7 +104,7 @@ class Grower:
         refused: Bools | None = None
         hopeless: frozenset[int] | None = None
         if request.template != "drbd" and number is None:
-            refused = site.refuses(Sizes.of([request]), self.nodes)[0]
+            refused = site.refuses(request.sizes, self.nodes)[0]
 
         def check(nodes: tuple[int, ...]) -> bool:
             nonlocal hopeless
@@ -116,7 +118,7 @@ class Grower:
             safe = trial.redundant()
             if not safe and hopeless is None and len(nodes) == 1:
                 # one failed: spare the others that surely will the exact look
-                lost = site.refuses(Sizes.of([request]), self.nodes)[0]
+                lost = site.refuses(request.sizes, self.nodes)[0]
                 hopeless = frozenset(self.nodes[lost].tolist())
             return safe
 
@@ -139,33 +141,6 @@ def _deep_recursion() -> Iterator[None]:
         sys.setrecursionlimit(before)
 
 
-def shrink(request: Request, failure: str) -> Request | None:
-    """The request one unit smaller in what failed; None where there is no smaller one."""
-    unit = UNIT.get(failure)
-    if unit is None:
-        return None
-    if failure == "FailMem" and request.mem - unit >= unit:
-        return replace(request, mem=request.mem - unit)
-    if failure == "FailCPU" and request.vcpus - unit >= unit:
-        return replace(request, vcpus=request.vcpus - unit)
-    if failure == "FailDisk" and request.dsk - unit >= unit:
-        return _with_disk(request, request.dsk - unit)
-    if failure == "FailSpindles":
-        return _fewer_spindles(request)
-    return None
-
-
-def _with_disk(request: Request, size: int) -> Request:
-    return replace(request, dsk=size, disks=tuple(d - (request.dsk - size) for d in request.disks))
-
-
-def _fewer_spindles(request: Request) -> Request | None:
-    fewer = tuple(None if count is None else count - 1 for count in request.disk_spindles)
-    if not fewer or any(count is not None and count < 1 for count in fewer):
-        return None
-    return replace(request, disk_spindles=fewer)
-
-
 class _Tiers:
     """The search for the next smaller size that leads on; remembers what was tried on a state."""
 
@@ -183,9 +158,8 @@ class _Tiers:
         order = sorted(
             FAILURES, key=lambda name: (here.outcome.failures[name], FAILURES.index(name))
         )
-        smaller = shrink(request, order[-1])
-        if smaller is not None:
-            further = self.grow(here, smaller, limit)
+        if steps(request, order[-1]):
+            further = self.grow(here, shrunk(request, order[-1], 1), limit)
             if len(further.placed) > len(here.placed):
                 return further
         for failure in reversed(order):
@@ -200,23 +174,23 @@ class _Tiers:
             return None
         if self.grower.checked and self._site(here).estimate()[1].any():
             return None  # a smaller size cannot bring redundancy back
-        for block in _blocks(request, failure):
-            open_to, failed = self._look(here, block, failure)
+        for block in blocks(request, failure):
+            open_to, failed = self._look(here, shrinking(request, failure, block), failure)
             for index in np.flatnonzero(open_to | ~failed).tolist():
                 if not open_to[index]:
                     return None
-                outcome = self._outcome(here, block[index])
+                smaller = shrunk(request, failure, block[index])
+                outcome = self._outcome(here, smaller)
                 if outcome.best is not None:
-                    return block[index]
+                    return smaller
                 if not outcome.failures[failure]:
                     return None
         return None
 
-    def _look(self, here: Growth, block: list[Request], failure: str) -> tuple[Bools, Bools]:
+    def _look(self, here: Growth, sizes: Sizes, failure: str) -> tuple[Bools, Bools]:
         """Per size whether a node may be open to it, and whether one refuses for ``failure``."""
         nodes = self.grower.nodes
-        sizes = Sizes.of(block)
-        drbd = block[0].template == "drbd"
+        drbd = sizes.request.template == "drbd"
         if drbd:
             group = here.state.static.cluster.nodes.group[nodes]
             nodes = nodes[np.bincount(group)[group] > 1]
@@ -244,20 +218,3 @@ class _Tiers:
                 outcome = self.grower.attempt(site, request, number, checked)
             self.tried[key] = outcome
         return self.tried[key]
-
-
-def _blocks(request: Request, failure: str) -> Iterator[list[Request]]:
-    """The request and its shrunk forms, in blocks of growing length.
-
-    The smallest is left out: upstream's jumps never lead to a size that cannot shrink further.
-    """
-    size = request
-    length = 64
-    smaller = shrink(size, failure)
-    while smaller is not None:
-        block: list[Request] = []
-        while smaller is not None and len(block) < length:
-            block.append(size)
-            size, smaller = smaller, shrink(smaller, failure)
-        yield block
-        length = min(length * 4, 512)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,11 @@ class Request:
     def spindles(self) -> int:
         return sum(count or 0 for count in self.disk_spindles)
 
+    @cached_property
+    def sizes(self) -> Sizes:
+        """The request's own size."""
+        return Sizes.of([self])
+
 
 def exclusion_numbers(state: State, tags: Iterable[str]) -> tuple[int, ...]:
     """Numbers of the exclusion tags among ``tags``; tags nobody has yet are left out."""
@@ -89,6 +95,8 @@ class Sizes:
     largest: Floats
     smallest: Floats
     """Of the disks."""
+    judged: dict[tuple[int, int], tuple[Cluster, Codes]] = field(default_factory=dict)
+    """What `policy_codes` found; sizes are tried over and over on the same nodes."""
 
     @classmethod
     def of(cls, requests: Sequence[Request]) -> Sizes:
@@ -142,19 +150,24 @@ def size_policy_codes(sizes: Sizes, policy: IPolicy, exclusive: bool) -> Codes:
 
 def policy_failure(request: Request, policy: IPolicy, exclusive: bool) -> int:
     """0 when the policy allows this size and template, else the failure's code."""
-    return int(size_policy_codes(Sizes.of([request]), policy, exclusive)[0, 0])
+    return int(size_policy_codes(request.sizes, policy, exclusive)[0, 0])
 
 
 def policy_codes(sizes: Sizes, cluster: Cluster) -> Codes:
     """`size_policy_codes` for each size and node."""
-    nodes = cluster.nodes
+    nodes, groups = cluster.nodes, cluster.groups
+    same = (id(nodes), id(groups))
+    if same in sizes.judged:
+        return sizes.judged[same][1]
     table: dict[tuple[int, bool], Codes] = {}
     columns = []
     for key in zip(nodes.group.tolist(), nodes.exclusive.tolist(), strict=True):
         if key not in table:
-            table[key] = size_policy_codes(sizes, cluster.groups[key[0]].policy, key[1])
+            table[key] = size_policy_codes(sizes, groups[key[0]].policy, key[1])
         columns.append(table[key])
-    return np.concatenate(columns, axis=1)
+    codes = np.concatenate(columns, axis=1)
+    sizes.judged[same] = cluster, codes  # the cluster: its tables' ids stay theirs
+    return codes
 
 
 def _first(conditions: Rules, shape: tuple[int, ...]) -> Codes:

@@ -16,8 +16,8 @@ from .model import NO_NODE, Bools, Floats, Ints
 from .score import (
     METRICS,
     STDDEV,
+    count_values,
     location_exclusion,
-    metric_values,
     pri_tags,
     sequential_sum,
     stddev,
@@ -218,7 +218,8 @@ class ExactScorer:
         self.position = np.full(len(static.offline), NO_NODE)
         self.position[self.on] = np.arange(len(self.on))
         self.base = stddev_columns(static, state.q[:, self.on], self.on) if base is None else base
-        self.values = metric_values(state, members) if values is None else values
+        off = np.flatnonzero(self.members & static.offline)
+        self.values = count_values(state, self.on, off) if values is None else values
 
     def scores(self, kind: str, insts: Ints, targets: Ints) -> Floats:
         """Score after each move, an array as long as ``insts``."""

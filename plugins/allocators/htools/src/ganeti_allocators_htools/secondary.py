@@ -16,7 +16,6 @@ from .allocation import Outcome, Scorer, choose, tally
 from .capacity import Site
 from .choosing import Refused, Rules, describe
 from .limits import (
-    Sizes,
     as_primary,
     as_secondary,
     exclusion_numbers,
@@ -59,7 +58,7 @@ def allocate_secondary(
     nodes = np.flatnonzero(cluster.nodes.group == cluster.nodes.group[primary])
     nodes = nodes[nodes != primary]
     force = rules.ignore_soft_errors
-    own = int(primary_codes(bare, Sizes.of([wanted]), force=force)[0, primary])
+    own = int(primary_codes(bare, wanted.sizes, force=force)[0, primary])
     needed = wanted.mem if wanted.uses_sec_mem else 0
     rmem = np.maximum(bare.rmem, bare.peers[:, primary] + needed)
     codes = np.where(own, own, secondary_codes(bare, wanted, rmem, force=force))[nodes]
