@@ -24,7 +24,7 @@ from .limits import (
     secondary_codes,
 )
 from .model import Bools, Codes, Floats, Ints
-from .score import METRICS, STDDEV, count_values, sequential_sum, stddev_columns
+from .score import METRICS, STDDEV, count_values, sequential_sum, stddev_columns, weighted_columns
 from .state import ROW, State
 
 RMEM_METRIC = STDDEV.index("reserved_mem_cv")
@@ -64,14 +64,6 @@ def last_smallest(scores: Floats) -> Iterator[int]:
     yield count - 1 - int(np.argmin(known))
     order = np.argsort(known, kind="stable").tolist()
     yield from (count - 1 - index for index in order[1:])
-
-
-def weighted(values: dict[str, Any]) -> Floats:
-    """The metrics' weighted sum in upstream's order; values may be arrays of candidates."""
-    total: Any = 0.0
-    for metric in METRICS:
-        total = total + metric.weight * values[metric.name]
-    return np.asarray(total, dtype=float)
 
 
 def _n1_count(q: Floats, fails: Bools) -> Floats:
@@ -122,7 +114,7 @@ class Scorer:
         table -= mean[:, None, :]
         table *= table
         deviation = np.sqrt(sequential_sum(table, axis=1) / count)
-        return weighted(values | dict(zip(STDDEV, deviation[metric_row], strict=True)))
+        return weighted_columns(deviation[metric_row], values)
 
     def pairs(
         self, request: Request, nodes: Ints, primary_q: Floats, secondary_q: Floats, rmem: Floats

@@ -165,11 +165,34 @@ def execute(socket: str, sets: Sequence[Sequence[Sequence[Any]]], only_first: bo
 
 def balancing_jobs(cluster: Cluster, moves: Sequence[Move], options: Options) -> list[Any]:
     """hbal's sets of jobs."""
-    common = common_fields("hbal", options, time.time_ns())
+    return _move_jobs(cluster, moves, common_fields("hbal", options, time.time_ns()))
+
+
+def squeezing_jobs(
+    cluster: Cluster, moves: Sequence[Move], names: Sequence[str], tag: str, options: Options
+) -> list[Any]:
+    """hsqueeze's sets of jobs when nodes become needless: moves, tags, then the power."""
+    doing = f"condensing by {len(names)} nodes"
+    common = common_fields("hsqueeze", options, time.time_ns(), doing)
+    last = [_tag_jobs(names, [tag], common), _power_jobs(names, False, common)]
+    return _move_jobs(cluster, moves, common) + last
+
+
+def expanding_jobs(
+    cluster: Cluster, moves: Sequence[Move], names: Sequence[str], options: Options
+) -> list[Any]:
+    """hsqueeze's sets of jobs when nodes are needed: the power, then moves."""
+    doing = f"expanding by {len(names)} nodes"
+    common = common_fields("hsqueeze", options, time.time_ns(), doing)
+    power = _power_jobs(names, True, common)
+    return ([power] if power else []) + _move_jobs(cluster, moves, common)
+
+
+def _move_jobs(cluster: Cluster, moves: Sequence[Move], common: dict[str, Any]) -> list[Any]:
     return [[opcodes(cluster, move, common) for move in jobs] for jobs in job_sets(moves)]
 
 
-def power_jobs(names: Sequence[str], on: bool, common: dict[str, Any]) -> list[Any]:
+def _power_jobs(names: Sequence[str], on: bool, common: dict[str, Any]) -> list[Any]:
     """One set of jobs that mark nodes on- or offline and switch their power."""
     return [
         [
@@ -195,7 +218,7 @@ def power_jobs(names: Sequence[str], on: bool, common: dict[str, Any]) -> list[A
     ]
 
 
-def tag_jobs(names: Sequence[str], tags: Sequence[str], common: dict[str, Any]) -> list[Any]:
+def _tag_jobs(names: Sequence[str], tags: Sequence[str], common: dict[str, Any]) -> list[Any]:
     """One set of jobs that add tags to nodes."""
     return [
         [{**common, "OP_ID": "OP_TAGS_SET", "kind": "node", "tags": list(tags), "name": name}]

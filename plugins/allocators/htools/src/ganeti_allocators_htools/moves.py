@@ -14,7 +14,6 @@ import numpy as np
 
 from .model import NO_NODE, Bools, Floats, Ints
 from .score import (
-    METRICS,
     STDDEV,
     count_values,
     location_exclusion,
@@ -22,6 +21,7 @@ from .score import (
     sequential_sum,
     stddev,
     stddev_columns,
+    weighted_columns,
 )
 from .state import ROW, State
 from .steps import STEPS, destination, moved_columns
@@ -45,6 +45,9 @@ ALLOWED, MEMORY, DISK, SPINDLES, LOW_DISK, SPINDLE_RATIO, CPU_RATIO, N1, TAGS, M
 
 #: The order in which a target's moves are tried; the first of equals wins.
 ORDER = {"none": (), "external": ("fa",), "internal": ("r", "rf", "frf", "fr")}
+
+
+_RESERVED = STDDEV.index("reserved_mem_cv")
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def judged(
     codes = np.zeros(len(insts), dtype=np.int64)
 
     def object_if(condition: Bools, code: int) -> None:
-        codes[(codes == ALLOWED) & condition] = code
+        if condition.any():
+            codes[(codes == ALLOWED) & condition] = code
 
     hops = {
         "f": [(old_p, old_s)],
@@ -226,10 +230,13 @@ class ExactScorer:
         moved = moved_columns(self.state, kind, insts, targets)
         return self._scores(kind, insts, targets, moved)
 
-    def allowed_scores(self, kind: str, insts: Ints, targets: Ints, force: bool) -> Floats:
-        """The same, infinite for refused moves."""
+    def allowed_scores(
+        self, kind: str, insts: Ints, targets: Ints, force: bool
+    ) -> tuple[Floats, dict[str, Floats]]:
+        """The same, infinite for refused moves, and the `moved_columns`."""
         codes, moved = judged(self.state, kind, insts, targets, force)
-        return np.where(codes == ALLOWED, self._scores(kind, insts, targets, moved), np.inf)
+        scores = self._scores(kind, insts, targets, moved)
+        return np.where(codes == ALLOWED, scores, np.inf), moved
 
     def _scores(self, kind: str, insts: Ints, targets: Ints, moved: dict[str, Floats]) -> Floats:
         if not len(self.on):
@@ -247,45 +254,37 @@ class ExactScorer:
         state, static = self.state, self.state.static
         old_p, old_s = state.pnode[insts], state.snode[insts]
         columns = np.repeat(self.base[None], len(insts), axis=0)
-        change = dict.fromkeys(self.values, 0.0) | {
-            name: np.zeros(len(insts))
-            for name in ("n1_cnt", "offline_all_cnt", "offline_pri_cnt", "location_score")
+        places = dict(zip("pst", (old_p, old_s, targets), strict=True))
+        # all roles' nodes in one row: the fewer operations the better, as moves are mostly few
+        nodes = np.concatenate([places[role] for role in moved])
+        new, old = np.concatenate(list(moved.values()), axis=1), state.q[:, nodes]
+        inside = self.members[nodes]
+        offline = static.offline[nodes] & inside
+        online = inside & ~offline
+        at = np.flatnonzero(online)
+        rows = np.tile(np.arange(len(insts)), len(moved))[at]
+        columns[rows, :, self.position[nodes[at]]] = stddev_columns(static, new[:, at], nodes[at]).T
+        count = new[ROW["npri"]] + new[ROW["nsec"]]
+        before = old[ROW["npri"]] + old[ROW["nsec"]]
+        changes = {"n1_cnt": (count * _fails(new) - before * state.fails_n1[nodes]) * online}
+        if offline.any():
+            changes["offline_all_cnt"] = (count - before) * offline
+            changes["offline_pri_cnt"] = (new[ROW["npri"]] - old[ROW["npri"]]) * offline
+        if static.located:
+            changes["location_score"] = (new[ROW["lscore"]] - old[ROW["lscore"]]) * online
+        change = dict.fromkeys(self.values, np.zeros(len(insts))) | {
+            name: values.reshape(len(moved), -1).sum(axis=0) for name, values in changes.items()
         }
-        for role, nodes in zip("pst", (old_p, old_s, targets), strict=True):
-            if role not in moved:
-                continue
-            new, old = moved[role], state.q[:, nodes]
-            inside = self.members[nodes]
-            offline = static.offline[nodes] & inside
-            online = inside & ~offline
-            rows = np.flatnonzero(online)
-            columns[rows, :, self.position[nodes[rows]]] = stddev_columns(
-                static, new[:, rows], nodes[rows]
-            ).T
-            count = new[ROW["npri"]] + new[ROW["nsec"]]
-            count_before = old[ROW["npri"]] + old[ROW["nsec"]]
-            worse = count * _fails(new) - count_before * state.fails_n1[nodes]
-            change["n1_cnt"] += np.where(online, worse, 0)
-            change["offline_all_cnt"] += np.where(offline, count - count_before, 0)
-            change["offline_pri_cnt"] += np.where(offline, new[ROW["npri"]] - old[ROW["npri"]], 0)
-            change["location_score"] += np.where(online, new[ROW["lscore"]] - old[ROW["lscore"]], 0)
         if static.exclusion_tags:
             self._tag_changes(kind, insts, targets, change)
-        reserved = columns[:, STDDEV.index("reserved_mem_cv")]
-        deviations = dict(zip(STDDEV, np.moveaxis(stddev(columns), -1, 0), strict=True))
-        total = np.zeros(len(insts))
-        for metric in METRICS:
-            if metric.kind == "stddev":
-                value = deviations[metric.name]
-            elif metric.name == "reserved_mem_rtotal":
-                value = sequential_sum(reserved)
-            else:
-                value = self.values[metric.name] + change[metric.name]
-            total = total + metric.weight * value
-        return total
+        counts: dict[str, Floats | float] = {
+            name: value + change[name] for name, value in self.values.items()
+        }
+        counts["reserved_mem_rtotal"] = sequential_sum(columns[:, _RESERVED])
+        return weighted_columns(stddev(columns).T, counts)
 
     def _tag_changes(
-        self, kind: str, insts: Ints, targets: Ints, change: dict[str, Floats | float]
+        self, kind: str, insts: Ints, targets: Ints, change: dict[str, Floats]
     ) -> None:
         """Exclusion metrics depend on which tags meet; candidates are few, so one by one."""
         state = self.state

@@ -8,6 +8,7 @@ weighted metrics in their order. `moves` has the fast form used to look for cand
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +52,10 @@ METRICS = (
 )
 WEIGHTS = {metric.name: metric.weight for metric in METRICS}
 STDDEV = tuple(metric.name for metric in METRICS if metric.kind == "stddev")
+
+_PLACE = {metric.name: place for place, metric in enumerate(METRICS)}
+_DEVIATIONS = [_PLACE[name] for name in STDDEV]
+_WEIGHTS = np.array([[metric.weight] for metric in METRICS])
 
 Columns = slice | NDArray[np.int64] | NDArray[np.bool_]
 
@@ -183,6 +188,17 @@ def weighted(values: dict[str, float]) -> float:
     for name, value in values.items():
         total += WEIGHTS[name] * value
     return total
+
+
+def weighted_columns(deviations: Floats, counts: Mapping[str, Floats | float]) -> Floats:
+    """(C) the same for many candidates: ``deviations`` (metrics of `STDDEV`, C), other metrics by
+    name."""
+    table = np.empty((len(METRICS), deviations.shape[1]))
+    table[_DEVIATIONS] = deviations
+    for name, values in counts.items():
+        table[_PLACE[name]] = values
+    table *= _WEIGHTS
+    return sequential_sum(table, axis=0)
 
 
 def score(state: State, members: Bools | None = None) -> float:

@@ -88,6 +88,7 @@ class Search:
         self.external = mirror == 2
         self.lazy = len(insts) * len(self.evaluator.online) >= LAZY_FROM
         self.bound = np.full(len(insts), INF)
+        self._columns: dict[str, Floats] = {}  # what the best move makes of its nodes
         self.evaluated = 0  # (instance, target) pairs, for reports
 
     @property
@@ -152,6 +153,7 @@ class Search:
         scorer: ExactScorer | None = None
         best: tuple[float, int, int] | None = None
         chosen: tuple[str, int] | None = None
+        self._columns = {}
         for costs, kind, insts, targets in near.entries:
             keep = costs <= near.cost + near.tolerance
             insts, targets = insts[keep], targets[keep]
@@ -159,13 +161,15 @@ class Search:
                 continue
             if scorer is None:
                 scorer = ExactScorer(state, self.evaluator.counts, base=self.evaluator.columns)
-            scores = scorer.allowed_scores(kind, insts, targets, self.rules.ignore_soft_errors)
-            for score, inst, target in zip(
-                scores.tolist(), insts.tolist(), targets.tolist(), strict=True
+            force = self.rules.ignore_soft_errors
+            scores, moved = scorer.allowed_scores(kind, insts, targets, force)
+            for number, (score, inst, target) in enumerate(
+                zip(scores.tolist(), insts.tolist(), targets.tolist(), strict=True)
             ):
                 key = (score, inst, _position(kind, target))
                 if score < current and (best is None or key < best):
                     best, chosen = key, (kind, target)
+                    self._columns = {role: values[:, number] for role, values in moved.items()}
         if best is None or chosen is None:
             return None
         score, inst, _ = best
@@ -174,7 +178,8 @@ class Search:
         return Move(inst, kind, target, old, destination(kind, *old, target), score)
 
     def apply(self, move: Move) -> None:
-        """Change the state by ``move`` and bring everything up to date."""
+        """Change the state by ``move``, the last result of `best`, and bring everything up to
+        date."""
         evaluator, state = self.evaluator, self.state
         before = []
         if self.lazy:
@@ -182,7 +187,7 @@ class Search:
                 (track.square, float(np.ptp(track.y)), float(np.abs(track.unit).max()))
                 for track in evaluator.deviations.tracks
             ]
-        apply_move(state, move.inst, move.kind, move.target)
+        apply_move(state, move.inst, move.kind, move.target, self._columns)
         evaluator.refresh(move.score)
         if self.lazy:
             self._update_bounds(move, before)

@@ -94,16 +94,24 @@ def destination(kind: str, pnode: Node, snode: Node, target: Node) -> tuple[Node
     }[kind]
 
 
-def apply_move(state: State, inst: int, kind: str, target: int = NO_NODE) -> None:
-    """Apply one move (a key of `STEPS`) without any check, in upstream's order of steps."""
+def apply_move(
+    state: State,
+    inst: int,
+    kind: str,
+    target: int = NO_NODE,
+    columns: dict[str, Floats] | None = None,
+) -> None:
+    """Apply one move (a key of `STEPS`) without any check, in upstream's order of steps.
+
+    ``columns`` are the nodes' new quantities by role, where the caller has them already.
+    """
     static = state.static
     old_p, old_s = int(state.pnode[inst]), int(state.snode[inst])
     new_p, new_s = destination(kind, old_p, old_s, target)
     real = bool(static.real[inst])
-    columns = {
-        role: values[:, 0]
-        for role, values in moved_columns(state, kind, np.array([inst]), np.array([target])).items()
-    }
+    if columns is None:
+        moved = moved_columns(state, kind, np.array([inst]), np.array([target]))
+        columns = {role: values[:, 0] for role, values in moved.items()}
     for role, node in zip("pst", (old_p, old_s, target), strict=True):
         if role in columns:
             state.replace_column(node, columns[role])

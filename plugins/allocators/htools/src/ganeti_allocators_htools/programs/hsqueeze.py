@@ -7,17 +7,13 @@ node left must still have room for a new instance of some multiples of the stand
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from ganeti_allocators_htools import execute
 from ganeti_allocators_htools.building import build_state, build_static
-from ganeti_allocators_htools.commands import command_lines, job_sets, script, shown_commands
-from ganeti_allocators_htools.luxi import master_socket
+from ganeti_allocators_htools.commands import command_lines, script, shown_commands
 from ganeti_allocators_htools.model import Bools, Cluster
 from ganeti_allocators_htools.options import Options
 from ganeti_allocators_htools.prepare import load
@@ -46,12 +42,30 @@ def balanced(state: State) -> tuple[State, list[Move]]:
     return copy, list(balance(Search(copy), Limits()))
 
 
+def _standard(state: State, factor: float) -> tuple[int, int, int]:
+    """Memory, disk and CPUs of ``factor`` times the standard size."""
+    std = state.static.cluster.policy.std
+    return int(factor * std.mem), int(factor * std.disk), int(factor * std.cpu)
+
+
+def hopeless(state: State, factor: float) -> bool:
+    """Whether the online nodes surely lack memory or CPUs for everything that is on offline ones
+    and such an instance on each: then there is no need to balance."""
+    static = state.static
+    online = ~static.offline
+    mem, _, cpus = _standard(state, factor)
+    leaving = static.offline[state.pnode] & static.real
+    left = state.umem[online].sum() - static.counted[leaving].sum()
+    most = (static.hi_cpu * static.cluster.nodes.tcpu - cpus)[online].sum()
+    used = state.ucpu[online].sum() + static.vcpus[leaving].sum()
+    return bool(online.any() and (left <= mem * online.sum() or used > most + 1e-6))
+
+
 def has_room(state: State, factor: float) -> bool:
     """Whether each online node takes an instance of ``factor`` times the standard size."""
     static = state.static
     nodes = static.cluster.nodes
-    std = static.cluster.policy.std
-    mem, dsk, cpus = (int(factor * size) for size in (std.mem, std.disk, std.cpu))
+    mem, dsk, cpus = _standard(state, factor)
     q = state.q
     umem, fdsk = q[ROW["umem"]] - mem, q[ROW["fdsk"]] - dsk
     fails = (umem <= q[ROW["rmem"]]) | (fdsk <= 0)
@@ -108,7 +122,10 @@ def squeeze(state: State, factor: float) -> tuple[list[int], State, list[Move]]:
     for node in reversed(offline_candidates(state)):
         offline = state.static.offline.copy()
         offline[[node, *chosen]] = True
-        tried, plan = balanced(with_offline(state, offline))
+        attempt = with_offline(state, offline)
+        if hopeless(attempt, factor):
+            continue
+        tried, plan = balanced(attempt)
         if all_online(tried) and has_room(tried, factor):
             chosen.insert(0, node)
             best, moves = tried, plan
@@ -179,20 +196,7 @@ def run(options: Options) -> int:
     lines += [f"  gnt-node power -f off {name}" for name in names]
     _show_commands(lines, options)
     save(saved_text(after), options, "squeezed", "after hsqueeze run")
-    if not options.exec:
-        return 0
-    common = execute.common_fields(
-        "hsqueeze", options, time.time_ns(), f"condensing by {len(chosen)} nodes"
-    )
-    full = [cluster.nodes.name[node] for node in chosen]
-    return _execute(
-        [
-            *_move_jobs(cluster, moves, common),
-            execute.tag_jobs(full, [AUTO_TAG], common),
-            execute.power_jobs(full, False, common),
-        ],
-        options,
-    )
+    return _carry_out(cluster, moves, chosen, False, options)
 
 
 def _expand(state: State, options: Options) -> int:
@@ -206,23 +210,25 @@ def _expand(state: State, options: Options) -> int:
     lines = ["echo Power Commands", *(f"  gnt-node power -f on {name}" for name in names)]
     _show_commands(lines + command_lines(cluster, moves), options)
     save(saved_text(after), options, "squeezed", "after hsqueeze expansion")
+    return _carry_out(cluster, moves, chosen, True, options)
+
+
+def _carry_out(
+    cluster: Cluster, moves: Sequence[Move], nodes: Sequence[int], power: bool, options: Options
+) -> int:
+    """Submit the plan and the change of ``nodes``' power if asked to."""
     if not options.exec:
         return 0
-    common = execute.common_fields(
-        "hsqueeze", options, time.time_ns(), f"expanding by {len(chosen)} nodes"
-    )
-    power = execute.power_jobs([cluster.nodes.name[node] for node in chosen], True, common)
-    sets = [power] if power else []
-    return _execute(sets + _move_jobs(cluster, moves, common), options)
-
-
-def _move_jobs(cluster: Cluster, moves: Sequence[Move], common: dict[str, Any]) -> list[Any]:
-    return [[execute.opcodes(cluster, move, common) for move in jobs] for jobs in job_sets(moves)]
-
-
-def _execute(sets: list[Any], options: Options) -> int:
     if options.luxi is None:
         sys.stderr.write("Error: hsqueeze: Execution of commands possible only on LUXI\n\n")
         return 1
+    from ganeti_allocators_htools.execute import execute, expanding_jobs, squeezing_jobs
+    from ganeti_allocators_htools.luxi import master_socket
+
+    names = [cluster.nodes.name[node] for node in nodes]
+    if power:
+        jobs = expanding_jobs(cluster, moves, names, options)
+    else:
+        jobs = squeezing_jobs(cluster, moves, names, AUTO_TAG, options)
     sys.stdout.flush()
-    return 0 if execute.execute(master_socket(options.luxi), sets) else 1
+    return 0 if execute(master_socket(options.luxi), jobs) else 1
