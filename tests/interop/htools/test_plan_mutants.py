@@ -59,6 +59,11 @@ def statics(**fields: Callable[[Any], Any]) -> Callable[[Patch], None]:
     return apply
 
 
+def forgets_the_room(patch: Patch) -> None:
+    patch.setattr(hsqueeze, "has_room", lambda *_: True)
+    patch.setattr(hsqueeze, "hopeless", lambda *_: False)
+
+
 def puts(module: Any, name: str, value: Any) -> Callable[[Patch], None]:
     return lambda patch: patch.setattr(module, name, value)
 
@@ -170,9 +175,7 @@ MUTANTS = {
         puts(mover.Mover, "where", lambda _self, _inst: ("group-0", ["node-0-0"])),
         "should be on",
     ),
-    "hsqueeze forgets the room": Mutant(
-        "hsqueeze", "shared", puts(hsqueeze, "has_room", lambda *_: True), ""
-    ),
+    "hsqueeze forgets the room": Mutant("hsqueeze", "shared", forgets_the_room, ""),
     "hsqueeze forgets who is left": Mutant(
         "hsqueeze", "tight", puts(hsqueeze, "all_online", lambda _state: True), ""
     ),
