@@ -198,7 +198,8 @@ class Site:
             result |= beyond(amount, np.where(bound, spare, np.inf).min(axis=0)[nodes])
             result |= beyond(amount, np.where(counts, bears, np.inf).min(axis=0)[nodes])
         pairs = self.pairs & watched
-        return result | (counted >= np.where(pairs, free, np.inf).min(axis=0)[nodes])
+        result |= counted >= np.where(pairs, free, np.inf).min(axis=0)[nodes]
+        return result
 
     def _disk(self) -> Floats:
         """[node, target] free disk."""

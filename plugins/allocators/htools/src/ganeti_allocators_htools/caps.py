@@ -43,17 +43,17 @@ class Caps:
             name: np.where(static.real, self.strict_amounts[name], -INF)
             for name in ("m", "d", "sp")
         }
+        self.largest = {
+            name: float(amounts.max(initial=-INF)) for name, amounts in self.strict_amounts.items()
+        }
+        limit = static.hi_cpu * static.cluster.nodes.tcpu + 1e-6
+        self.cpus = np.where(static.hi_cpu < 0, INF, limit)
+        self.mirrored = bool((static.cluster.instances.mirror == 1).any())
         self.refresh()
 
     def refresh(self) -> None:
         state, static = self.state, self.state.static
         self.fails = state.fails_n1
-        peers = state.peers
-        self.worst = peers.argmax(axis=1) if len(peers) else np.zeros(0, dtype=np.int64)
-        second = peers.copy()
-        second[np.arange(len(second)), self.worst] = 0
-        self.second = second.max(axis=1) if len(second) else np.zeros(0)
-        cpus = np.where(static.hi_cpu < 0, INF, static.hi_cpu * static.cluster.nodes.tcpu + 1e-6)
         exclusive = static.cluster.nodes.exclusive
         #: an addition is refused when the amount reaches the cap; hard caps hold when fleeing too
         self.hard_caps = {
@@ -71,14 +71,24 @@ class Caps:
             "d": np.minimum(low, np.minimum(state.fdsk, state.fdsk_f)),
             "sp": np.where(exclusive, free_spindles, INF),
             "use": np.where(exclusive, INF, static.hi_spindles - crowded + 1e-6),
-            "v": cpus - np.maximum(state.ucpu, state.ucpu_f),
+            "v": self.cpus - np.maximum(state.ucpu, state.ucpu_f),
         }
         #: limits no instance can reach on any online node now
         self.slack = {
             name
-            for name, amounts in self.strict_amounts.items()
-            if amounts.size and amounts.max() < self.strict_caps[name][self.online].min(initial=INF)
+            for name, largest in self.largest.items()
+            if largest < self.strict_caps[name][self.online].min(initial=INF)
         }
+        if self.mirrored:
+            self._refresh_mirrored(low)
+
+    def _refresh_mirrored(self, low: Floats) -> None:
+        """What only moves of instances with a secondary need; ``low`` is the disk above limits."""
+        state, exclusive = self.state, self.state.static.cluster.nodes.exclusive
+        self.worst = state.peers.argmax(axis=1)
+        second = state.peers.copy()
+        second[np.arange(len(second)), self.worst] = 0
+        self.second = second.max(axis=1)
         hard = (state.fdsk > 0) & (~exclusive | (state.fsp >= 0))
         strict = (state.fdsk_f > 0) & (low > 0)
         strict &= np.where(exclusive, state.fsp_f >= 0, self.strict_caps["use"] >= 0)
