@@ -21,6 +21,11 @@ class Caps:
     ``has_tags`` (I, tags) says which exclusion tags an instance has.
     """
 
+    worst: Ints
+    """(N) the peer whose failure would bring a node most memory."""
+    second: Floats
+    """(N) the memory the next one would bring."""
+
     def __init__(self, state: State, has_tags: Bools) -> None:
         static = state.static
         self.state = state
@@ -88,7 +93,7 @@ class Caps:
         self.worst = state.peers.argmax(axis=1)
         second = state.peers.copy()
         second[np.arange(len(second)), self.worst] = 0
-        self.second = second.max(axis=1)
+        self.second = np.max(second, axis=1)
         hard = (state.fdsk > 0) & (~exclusive | (state.fsp >= 0))
         strict = (state.fdsk_f > 0) & (low > 0)
         strict &= np.where(exclusive, state.fsp_f >= 0, self.strict_caps["use"] >= 0)
