@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from ganeti_kernel.errors import HooksAbort
+from ganeti_kernel.jobs.journal import HookFacts
 from ganeti_kernel.jobs.operation import HookFailure, JobContext, Operation, tell_failures
 from ganeti_kernel.objects import Node
 from ganeti_kernel.rpc.results import HOOK_FAILED
@@ -56,7 +59,7 @@ def run_hooks(
 
 
 class Hooks:
-    """Runs the hooks of one execution; remembers the pre phase's variables for the post phase."""
+    """Runs the hooks of one execution, of which the post phase may fall to another process."""
 
     def __init__(self, operation: Operation[Any], context: JobContext) -> None:
         self._operation = operation
@@ -73,6 +76,19 @@ class Hooks:
         refused = [list(item) for item in failed if item.script]
         if refused:
             raise HooksAbort(refused)
+
+    def facts(self) -> HookFacts | None:
+        """What the post phase needs of now; None when there are no hooks. After `pre`."""
+        if self._operation.HOOKS_PATH is None:
+            return None
+        kept = {name: getattr(self._operation, name) for name in self._operation.KEPT}
+        return HookFacts(self._before, msgspec.to_builtins(kept))
+
+    def restore(self, facts: HookFacts) -> None:
+        """Take up what the process that ran the pre hooks knew."""
+        self._before = facts.before
+        for name, kind in self._operation.KEPT.items():
+            setattr(self._operation, name, msgspec.convert(facts.kept[name], kind))
 
     def post(self) -> list[HookFailure]:
         """Run post hooks; returns what failed."""

@@ -16,11 +16,20 @@ import msgspec
 from ganeti_kernel.jobs.operation import StepPlan
 
 
+class HookFacts(msgspec.Struct, frozen=True):
+    """What post hooks need of the time before: the operation's own variables of the pre phase, and
+    its attributes `Operation.KEPT`."""
+
+    before: dict[str, str]
+    kept: dict[str, Any]
+
+
 class Planned(msgspec.Struct, frozen=True, tag="plan", tag_field="kind"):
-    """The steps of opcode `op`; nothing was changed before."""
+    """The steps of opcode `op`; nothing was changed before. `hooks`: none for one without hooks."""
 
     op: int
     steps: list[StepPlan]
+    hooks: HookFacts | None = None
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begin", tag_field="kind"):
@@ -32,6 +41,12 @@ class Ended(msgspec.Struct, frozen=True, tag="end", tag_field="kind"):
     op: int
     step: int
     outcome: Any = None
+
+
+class Worked(msgspec.Struct, frozen=True, tag="worked", tag_field="kind"):
+    """All steps have ended, and post hooks begin: from here on there is no way back."""
+
+    op: int
 
 
 class Failed(msgspec.Struct, frozen=True, tag="fail", tag_field="kind"):
@@ -53,7 +68,7 @@ class Undone(msgspec.Struct, frozen=True, tag="undo", tag_field="kind"):
     problem: str | None = None
 
 
-Entry = Planned | Begun | Ended | Failed | Undone
+Entry = Planned | Begun | Ended | Worked | Failed | Undone
 
 _decoder = msgspec.json.Decoder(Entry)
 
@@ -74,6 +89,8 @@ class Progress:
 
     steps: list[StepPlan] = field(default_factory=list)
     planned: bool = False
+    hooks: HookFacts | None = None
+    worked: bool = False
     begun: set[int] = field(default_factory=set)
     outcomes: dict[int, Any] = field(default_factory=dict)
     undone: set[int] = field(default_factory=set)
@@ -82,8 +99,8 @@ class Progress:
 
     @property
     def past_pivot(self) -> bool:
-        """A pivot has ended: only forward from here."""
-        return any(self.steps[index].pivot for index in self.outcomes)
+        """A pivot has ended, or all steps: only forward from here."""
+        return self.worked or any(self.steps[index].pivot for index in self.outcomes)
 
     @property
     def next_step(self) -> int | None:
@@ -110,10 +127,13 @@ class Progress:
         match entry:
             case Planned():
                 self.steps, self.planned = list(entry.steps), True
+                self.hooks = entry.hooks
             case Begun():
                 self.begun.add(entry.step)
             case Ended():
                 self.outcomes[entry.step] = entry.outcome
+            case Worked():
+                self.worked = True
             case Failed():
                 self.failure = entry
             case Undone():

@@ -196,6 +196,9 @@ class Operation(ABC, Generic[Op]):
     OPCODE: ClassVar[type[Any]]
     HOOKS_PATH: ClassVar[str | None] = None
     OBJECT_TYPE: ClassVar[str] = "CLUSTER"
+    KEPT: ClassVar[Mapping[str, Any]] = {}
+    """Attributes that `check` sets and post hooks need, and their types: when the process dies,
+    the one that carries on has no check to set them and gets them from the journal."""
     RETURNS_OUTCOME: ClassVar[bool] = False
     """Whether what the last step returned is the opcode's result; without it that is null."""
 

@@ -34,6 +34,7 @@ from ganeti_kernel.jobs.journal import (
     Planned,
     Progress,
     Undone,
+    Worked,
     progress,
 )
 from ganeti_kernel.jobs.opcodes import decode_opcode
@@ -140,14 +141,27 @@ class JobRunner:
                 result = operation.foreseen()
             else:
                 hooks.pre()
-                self._note(state, self._planned(index, operation))
-                self._forward(index, state)
-                result = self._result(operation, state)
-                result = self._post_hooks(hooks, operation, result)
+                self._note(state, self._planned(index, operation, hooks))
+                result = self._work(index, operation, hooks, state)
         except Exception as error:  # whatever it was, what was begun must be undone
             self._fail(index, state, error)
             raise OpFailed from None
         self._tell(index, SUCCESS, result)
+
+    def _work(self, index: int, operation: Operation[Any], hooks: Hooks, state: Progress) -> Any:
+        """Do the steps that have not ended, then the post hooks; returns the opcode's result.
+
+        Post hooks that were begun belong to an opcode that ends well, so they are announced.
+        """
+        self._forward(index, state)
+        result = operation.result([state.outcomes[number] for number in range(len(state.steps))])
+        if state.hooks is None:
+            if operation.HOOKS_PATH is not None:
+                self._context.warn("an earlier version began this job; post hooks are not run")
+            return result
+        if not state.worked:
+            self._note(state, Worked(index))
+        return self._post_hooks(hooks, operation, result)
 
     def _post_hooks(self, hooks: Hooks, operation: Operation[Any], result: Any) -> Any:
         """Run the post hooks; returns the opcode's result."""
@@ -184,11 +198,11 @@ class JobRunner:
             f"the locks for {value['OP_ID']} changed {LOCK_ROUNDS} times while it waited for them"
         )
 
-    def _planned(self, index: int, operation: Operation[Any]) -> Planned:
+    def _planned(self, index: int, operation: Operation[Any], hooks: Hooks) -> Planned:
         steps = list(operation.plan())
         for item in steps:
             _step(item.name)
-        return Planned(index, steps)
+        return Planned(index, steps, hooks.facts())
 
     def _forward(self, index: int, state: Progress) -> None:
         """Do the steps that have not ended."""
@@ -206,9 +220,6 @@ class JobRunner:
             except Exception as error:
                 raise _at_step(plan.name, error) from error
             self._note(state, Ended(index, number, outcome))
-
-    def _result(self, operation: Operation[Any], state: Progress) -> Any:
-        return operation.result([state.outcomes[number] for number in range(len(state.steps))])
 
     # -- failure and recovery ------------------------------------------------------------------
 
@@ -266,10 +277,12 @@ class JobRunner:
 
     def _carry_on(self, index: int, state: Progress) -> None:
         try:
-            self._forward(index, state)
             cls = OPERATIONS[self._job.ops[index].input["OP_ID"]]
             operation = cls(decode_opcode(self._job.ops[index].input), self._context)
-            result = self._result(operation, state)
+            hooks = Hooks(operation, self._context)
+            if state.hooks is not None:
+                hooks.restore(state.hooks)
+            result = self._work(index, operation, hooks, state)
         except Exception as error:  # as in _execute
             self._fail(index, state, error)
             raise OpFailed from None

@@ -66,6 +66,7 @@ def asked_params(op: OpGroupAdd | OpGroupSetParams, group: NodeGroup) -> dict[st
 
 class _GroupOperation(Operation[Any]):
     OBJECT_TYPE = "GROUP"
+    KEPT = {"group": NodeGroup}
 
     group: NodeGroup
 

@@ -40,6 +40,7 @@ class InstanceCreate(Operation[OpInstanceCreate]):
 
     OPCODE = OpInstanceCreate
     HOOKS_PATH = "instance-add"
+    KEPT = {"inst": Instance, "disks": list[Disk], "node": Node}
     OBJECT_TYPE = "INSTANCE"
 
     node: Node

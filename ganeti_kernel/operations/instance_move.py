@@ -26,6 +26,8 @@ class _InstanceMove(_OnInstance):
     `state` is what the hypervisor says of the guest, None when it does not run.
     """
 
+    KEPT = {**_OnInstance.KEPT, "target": Node}
+
     target: Node
     state: InstanceState | None = None
 

@@ -156,6 +156,7 @@ class _OnInstance(Operation[Any]):
     """What operations on one instance share: its locks, its node, its hooks."""
 
     OBJECT_TYPE = "INSTANCE"
+    KEPT = {"inst": Instance, "node": Node}
 
     inst: Instance
     node: Node

@@ -99,6 +99,7 @@ class NetworkAdd(Operation[OpNetworkAdd]):
 
     OPCODE = OpNetworkAdd
     HOOKS_PATH = "network-add"
+    KEPT = {"network": Network}
     OBJECT_TYPE = "NETWORK"
 
     def check(self) -> None:
@@ -132,6 +133,7 @@ class NetworkRemove(Operation[OpNetworkRemove]):
 
     OPCODE = OpNetworkRemove
     HOOKS_PATH = "network-remove"
+    KEPT = {"network": Network}
     OBJECT_TYPE = "NETWORK"
 
     def locks(self) -> Sequence[Lock]:
@@ -187,6 +189,7 @@ def _connect(context: JobContext, group: str, network: str, params: dict[str, An
 
 class _Connection(Operation[Any]):
     OBJECT_TYPE = "NETWORK"
+    KEPT = {"group": NodeGroup, "network": Network}
 
     group: NodeGroup
     network: Network

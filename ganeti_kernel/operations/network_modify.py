@@ -68,6 +68,7 @@ def mark(network: Network, reserve: Sequence[str], release: Sequence[str]) -> Ne
 
 class _ExistingNetwork(Operation[Any]):
     OBJECT_TYPE = "NETWORK"
+    KEPT = {"network": Network}
 
     network: Network
 

@@ -178,6 +178,7 @@ class NodeAdd(Operation[OpNodeAdd]):
 
     OPCODE = OpNodeAdd
     HOOKS_PATH = "node-add"
+    KEPT = {"node": Node}
     OBJECT_TYPE = "NODE"
 
     node: Node
@@ -278,6 +279,7 @@ class NodeRemove(Operation[OpNodeRemove]):
 
     OPCODE = OpNodeRemove
     HOOKS_PATH = "node-remove"
+    KEPT = {"node": Node}
     OBJECT_TYPE = "NODE"
 
     def locks(self) -> Sequence[Lock]:

@@ -55,6 +55,7 @@ class NodeSetParams(Operation[OpNodeSetParams]):
 
     OPCODE = OpNodeSetParams
     HOOKS_PATH = "node-modify"
+    KEPT = {"node": Node}
     OBJECT_TYPE = "NODE"
 
     node: Node

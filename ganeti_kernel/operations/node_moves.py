@@ -26,6 +26,7 @@ class _Moves(Operation[Any]):
 
 class _FromNode(_Moves):
     OBJECT_TYPE = "NODE"
+    KEPT = {"node": Node}
 
     node: Node
 
@@ -153,6 +154,7 @@ class GroupEvacuate(_Moves):
 
     OPCODE = OpGroupEvacuate
     HOOKS_PATH = "group-evacuate"
+    KEPT = {"group": NodeGroup, "targets": list[NodeGroup]}
     OBJECT_TYPE = "GROUP"
 
     group: NodeGroup

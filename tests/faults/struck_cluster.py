@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -13,10 +14,12 @@ from typing import Any, Final
 
 import msgspec
 
+import ganeti_kernel.operations  # noqa: F401 # registers them
 from ganeti_kernel.config.keys import TABLES
 from ganeti_kernel.config.ssconf import is_candidate, ssconf_values
 from ganeti_kernel.config.writer import load_view
 from ganeti_kernel.daemons import control
+from ganeti_kernel.jobs.operation import OPERATIONS
 from ganeti_kernel.luxi.client import Client
 from ganeti_kernel.objects import ConfigView
 from ganeti_kernel.paths import Paths
@@ -36,7 +39,10 @@ PATIENCE: Final = 100.0
 CHANGES: Final = {"serial_no", "ctime", "mtime"}
 """Fields that tell of a change, also of one that was taken back."""
 
-VOLATILE: Final = ("var/log/", "var/lib/ganeti/store.sqlite", "points", "call-points")
+HOOKED: Final = "var/lib/ganeti/hooks-ran"
+"""Where a node notes which post hooks it has run."""
+
+VOLATILE: Final = ("var/log/", "var/lib/ganeti/store.sqlite", "points", "call-points", HOOKED)
 MOMENTARY: Final = (".pid", "-shm", "-wal")
 """Ends of the names of files that a running or killed daemon has."""
 
@@ -59,6 +65,9 @@ class StruckCluster(DevCluster):
         super().up()
         self.write_os("noop")
         self.write_os("broken", "echo it was asked to fail; exit 1")
+        for operation in OPERATIONS.values():
+            if operation.HOOKS_PATH is not None:
+                self._note_hooks(f"{operation.HOOKS_PATH}-post.d")
         with self.nodes[0].under("/etc/default/ganeti").open("a") as stream:
             stream.write('MASTERD_ARGS="--operations=struck_operations"\n')
         os.environ["PYTHONPATH"] = f"{DATA / 'modules'}:{DATA / 'struck_noded'}"
@@ -66,6 +75,22 @@ class StruckCluster(DevCluster):
             self.must("daemon-util", "restart", NODED, node=number)
         self.must("daemon-util", "restart", MASTERD)
         self._guard.start()
+
+    def _note_hooks(self, folder: str) -> None:
+        for paths in self.nodes:
+            (paths.hooks_dir / folder).mkdir(parents=True, exist_ok=True)
+            script = paths.hooks_dir / folder / "note"
+            script.write_text('#!/bin/sh\necho "$GANETI_OP_CODE" >> "$GANETI_DATA_DIR/hooks-ran"\n')
+            script.chmod(0o755)
+
+    def hooked(self) -> set[str]:
+        """OP_IDs of the post hooks that ran since the last question."""
+        ran: set[str] = set()
+        for paths in self.nodes:
+            with contextlib.suppress(FileNotFoundError):
+                ran |= set((paths.root / HOOKED).read_text().split())
+                (paths.root / HOOKED).unlink()
+        return ran
 
     def down(self) -> None:
         self._stop.set()

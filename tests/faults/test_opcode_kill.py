@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from ganeti_kernel.jobs.operation import OPERATIONS
 from tests.faults.struck_cluster import Everything, Opcode, StruckCluster, difference
 
 FULL = os.environ.get("GANETI_KILL_MATRIX") == "full"
@@ -227,10 +228,14 @@ def strike(cluster: StruckCluster, case: Case, known: Reference, who: str, point
     """Execute the opcode once with a fault; returns how it ended."""
     names = known.calls if who == "call" else known.points
     where = f"{who} killed at point {point}, {names[point]}"
+    cluster.hooked()
     cluster.strike(who, point, case.node)
     status, result = cluster.do(case.opcode)
     cluster.everything()  # what strikes late, behind the job's end too, has struck by now
     struck = cluster.struck()
+    hooked = case.opcode["OP_ID"] in cluster.hooked()
+    wanted = status == "success" and OPERATIONS[case.opcode["OP_ID"]].HOOKS_PATH is not None
+    assert hooked == wanted, f"{where}: {status}, post hooks {'' if hooked else 'not '}run"
     found = cluster.everything()
     if not struck:
         assert (status == "error") == case.fails, f"{where}: not struck, {result}"

@@ -87,6 +87,7 @@ class ClusterVerifyGroup(_Verification):
 
     OPCODE = OpClusterVerifyGroup
     HOOKS_PATH = "cluster-verify"
+    KEPT = {"group": NodeGroup}
 
     def locks(self) -> Sequence[Lock]:
         group, nodes, _instances = self._objects()
