@@ -35,12 +35,30 @@ def test_writing_and_reading_again_changes_nothing(seed: int) -> None:
         ("|uuid-1|1|", "|uuid-9|1|", "Unknown group 'uuid-9' for node node0"),
         ("|512|", "|5.5|", "node0: cannot parse string '5.5'"),
         ("inst0|", "inst0|x", "inst0: cannot parse string 'x"),
+        ("|512|", f"|{10**20}|", "node0: nmem is too large a number"),
+        ("|512|", f"|{'9' * 5000}|", "node0: a number of 5000 characters, refused"),
     ],
 )
 def test_errors_name_what_is_wrong(old: str, new: str, message: str) -> None:
     with pytest.raises(LoadError) as caught:
         text.parse(random_text(1, alike=True).replace(old, new))
     assert str(caught.value).startswith(message)
+
+
+def test_an_instance_without_nodes_is_refused() -> None:
+    content = random_text(1, alike=True)
+    line = next(line for line in content.split("\n") if line.startswith("inst0|"))
+    cells = line.split("|")
+    cells[6:8] = ["", ""]
+    with pytest.raises(LoadError, match="Unknown node '' for instance inst0"):
+        text.parse(content.replace(line, "|".join(cells)))
+
+
+def test_a_states_quantities_are_written_as_the_inputs_are() -> None:
+    cluster = text.parse(random_text(2))
+    nodes = cluster.nodes
+    floats = {"fdsk": nodes.fdsk.astype(float), "fspindles": nodes.fspindles.astype(float)}
+    assert text.format_cluster(cluster, **floats) == text.format_cluster(cluster)
 
 
 @pytest.mark.parametrize("lines", [0, 1, 3, 8])

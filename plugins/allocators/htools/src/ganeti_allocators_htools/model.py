@@ -39,14 +39,15 @@ Facts (fields, defaults, statuses, templates) are upstream's htools(1), releases
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field
 from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import LoadError
 from .words import (
     LOCAL_TEMPLATES,
     MEMORY_STATUSES,
@@ -118,6 +119,11 @@ class Group:
     policy: IPolicy = field(default_factory=IPolicy)
 
 
+def _too_large(key: str, names: Sequence[str], values: Sequence[int]) -> str:
+    first = next((n for n, value in zip(names, values, strict=False) if abs(value) >> 63), "?")
+    return f"{first}: {key} is too large a number"
+
+
 def _column(dtype: Any, default: Any = None) -> Any:
     return field(metadata={"dtype": dtype, "default": default})
 
@@ -138,7 +144,10 @@ class _Table:
             if dtype is not None:
                 if value is None:
                     value = np.full(count, spec.metadata["default"])
-                value = frozen_array(value, dtype)
+                try:
+                    value = frozen_array(value, dtype)
+                except OverflowError as err:
+                    raise LoadError(_too_large(key, self.name, value)) from err
             elif spec.metadata.get("per_row") and not value:
                 value = spec.metadata["per_row"](self)
             else:
@@ -146,6 +155,13 @@ class _Table:
             object.__setattr__(self, key, value)
             if len(value) != count:
                 raise ValueError(f"column {key} has {len(value)} entries, expected {count}")
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> Self:
+        """The table of these rows, mappings of column to value that all have the same columns."""
+        fields = cls.__dataclass_fields__  # type: ignore[attr-defined]
+        columns = rows[0] if rows else [key for key in fields if fields[key].default is MISSING]
+        return cls(**{key: tuple(row[key] for row in rows) for key in columns})
 
     def __len__(self) -> int:
         return len(self.name)

@@ -19,7 +19,13 @@ _FLOAT = re.compile(
 )
 
 
+#: Longer texts are refused: no number of a cluster comes near.
+_MAX_LENGTH = 200
+
+
 def _read(pattern: re.Pattern[str], text: str, where: str) -> tuple[str, str]:
+    if len(text) > _MAX_LENGTH:
+        raise LoadError(f"{where}: a number of {len(text)} characters, refused")
     inner = text.strip()
     while inner.startswith("(") and inner.endswith(")"):
         inner = inner[1:-1].strip()
@@ -35,7 +41,7 @@ def _read(pattern: re.Pattern[str], text: str, where: str) -> tuple[str, str]:
 
 def parse_int(text: str, where: str) -> int:
     """The integer in ``text``; ``where`` starts the message of the `LoadError` raised if none."""
-    if text.isascii() and text.isdigit():
+    if text.isdigit() and text.isascii() and len(text) <= _MAX_LENGTH:
         return int(text)
     sign, digits = _read(_INT, text, where)
     base = {"0x": 16, "0o": 8}.get(digits[:2].lower(), 10)

@@ -47,6 +47,16 @@ MEMORY_STATUSES = frozenset(
 
 ALLOC_POLICIES = ("preferred", "last_resort", "unallocable")
 
+#: An instance specification's numbers, in the order of `model.ISpec`, as JSON names them.
+SPEC_NAMES = (
+    "memory-size",
+    "cpu-count",
+    "disk-size",
+    "disk-count",
+    "nic-count",
+    "spindle-use",
+)
+
 
 def choice(text: str, allowed: Sequence[str], kind: str) -> str:
     """``text`` if it is one of ``allowed``, else a `LoadError` naming the ``kind`` of value."""
