@@ -118,8 +118,7 @@ class Replica:
         with self._turn, _plain():
             self._drop_draft()
             self._close_store()
-            local.remove(self._draft_file)
-            local.remove(self._paths.replica_file)
+            remove_copy(self._paths)
 
     def close(self) -> None:
         """Let go of the files; they stay."""
@@ -155,7 +154,7 @@ class Replica:
 
     @property
     def _draft_file(self) -> Path:
-        return self._paths.replica_file.with_name("replica.new.sqlite")
+        return draft_file(self._paths)
 
     def _open(self) -> Store | None:
         if self._store is None and self._paths.replica_file.exists():
@@ -175,6 +174,17 @@ class Replica:
         if self._draft is not None:
             self._draft.close()
             self._draft = None
+
+
+def remove_copy(paths: Paths) -> None:
+    """Remove a copy, finished or not, that nobody has open."""
+    local.remove(draft_file(paths))
+    local.remove(paths.replica_file)
+
+
+def draft_file(paths: Paths) -> Path:
+    """A copy that is being made."""
+    return paths.replica_file.with_name("replica.new.sqlite")
 
 
 def set_aside(paths: Paths) -> None:

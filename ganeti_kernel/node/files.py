@@ -98,13 +98,18 @@ def node_leave(context: NodeContext) -> None:
     """
     context.services.leaving()
     context.replica.discard()
-    for path in _cluster_files(context.paths):
+    forget_cluster(context.paths)
+    log.info("this node has left its cluster")
+    context.services.left()
+
+
+def forget_cluster(paths: Paths) -> None:
+    """Remove what the cluster's set-up and its master wrote here; raises GenericError."""
+    for path in _cluster_files(paths):
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise GenericError(f"cannot remove {path}: {error.strerror}") from None
-    log.info("this node has left its cluster")
-    context.services.left()
 
 
 def _cluster_files(paths: Paths) -> Iterator[Path]:

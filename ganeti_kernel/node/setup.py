@@ -17,15 +17,20 @@ from ganeti_kernel.config.ssconf import read_ssconf, write_ssconf
 from ganeti_kernel.constants import EXIT_FAILURE, EXIT_NODE_SETUP, EXIT_SUCCESS, EXIT_USAGE
 from ganeti_kernel.errors import ConfigurationError, GenericError
 from ganeti_kernel.files import write_durably
+from ganeti_kernel.node import copies
+from ganeti_kernel.node.files import forget_cluster
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.rpc import certificates, trust
 
 MAX_INPUT: Final = 4 << 20
 USAGE: Final = """Usage: node-daemon-setup < FILE
+       node-daemon-setup --leave CLUSTER FINGERPRINT
 
 Makes this machine a node of a cluster. FILE is a JSON object: cluster_name, node_name,
 ca (the cluster's certificate, PEM), certificate (this node's key and certificate, PEM),
 master_fingerprint, and optionally hmac_key and ssconf (an object of texts).
+With --leave the machine forgets that cluster again, for when its node daemon does not
+run; FINGERPRINT is that of the cluster's certificate.
 GANETI_ROOTDIR puts everything under another directory."""
 
 
@@ -46,11 +51,15 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def main() -> int:
     """Entry point of the program."""
-    if len(sys.argv) > 1:
+    leave = len(sys.argv) == 4 and sys.argv[1] == "--leave"
+    if len(sys.argv) > 1 and not leave:
         wanted = sys.argv[1:] in (["-h"], ["--help"])
         print(USAGE, file=sys.stdout if wanted else sys.stderr)
         return EXIT_SUCCESS if wanted else EXIT_USAGE
     try:
+        if leave:
+            leave_cluster(Paths.from_environment(), *sys.argv[2:])
+            return EXIT_SUCCESS
         setup = read_setup(sys.stdin.buffer)
         set_up_node(Paths.from_environment(), setup)
     except OtherCluster as error:
@@ -105,6 +114,30 @@ def set_up_node(paths: Paths, setup: Setup) -> None:
         write_durably(path, content.encode(), mode)
     write_ssconf(paths, {"cluster_name": setup.cluster_name, **setup.ssconf})
     trust.server_context(paths)  # what was written can be read again
+
+
+def leave_cluster(paths: Paths, name: str, fingerprint: str) -> None:
+    """Forget a cluster: its files go; one that is forgotten already is no error.
+
+    Raises OtherCluster, with nothing changed, for a node of another cluster, ConfigurationError
+    for a master, whose files are the cluster itself.
+    """
+    try:
+        known = certificates.fingerprint(paths.ca_file.read_bytes())
+    except FileNotFoundError:
+        return  # its certificate is what a machine is given first
+    if known != fingerprint.upper():
+        raise OtherCluster(
+            f"{paths.ca_file} is the certificate of another cluster ({known}) than {name} "
+            f"({fingerprint}); nothing was removed"
+        )
+    if paths.store_file.exists():
+        raise ConfigurationError(
+            f"this machine has the configuration of cluster {name} ({paths.store_file}); "
+            "gnt-cluster destroy ends a cluster"
+        )
+    copies.remove_copy(paths)
+    forget_cluster(paths)
 
 
 def _refuse_other_cluster(paths: Paths, setup: Setup) -> None:

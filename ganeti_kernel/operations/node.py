@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -51,6 +52,8 @@ from ganeti_kernel.rpc.trust import own_fingerprint, read_authority
 from ganeti_kernel.version import PROTOCOL_VERSION
 
 SETUP_COMMAND: Final = "node-daemon-setup && daemon-util start-all"
+LEAVE_COMMAND: Final = "node-daemon-setup --leave"
+STOP_COMMAND: Final = "daemon-util stop-all"
 START_PATIENCE: Final = 30.0
 LEAVE_PATIENCE: Final = 10.0
 """Seconds for which a node is asked: its daemon may be being restarted, or the node dead."""
@@ -85,8 +88,15 @@ class PrepareNode(Step):
             _trust(context, node.uuid, fingerprint(identity.certificate))
 
     def undo(self, context: JobContext, args: Mapping[str, Any]) -> None:
-        _trust(context, args["node"]["uuid"], None)
-        _leave(context, msgspec.convert(args["node"], Node))
+        """The node's daemon may never have started: what was brought goes the way it came."""
+        node = msgspec.convert(args["node"], Node)
+        _trust(context, node.uuid, None)
+        paths = Paths.from_environment()
+        try:
+            remote.run_on(paths, node.name, _leave_command(context), b"")
+        except OpExecError as error:
+            context.log(f"{error}; asking its node daemon instead")
+            _leave(context, node)
 
 
 def _trust(context: JobContext, uuid: str, digest: str | None) -> None:
@@ -109,9 +119,16 @@ def _leave(context: JobContext, node: Node) -> None:
         patiently(partial(context.nodes.call, node, "node_leave"), patience=LEAVE_PATIENCE)
     except GenericError as error:
         context.warn(
-            f"node {node.name} could not be told to leave ({error}); stop its daemons "
-            "with `daemon-util stop-all` and remove its data directory"
+            f"node {node.name} could not be told to leave ({error}) and may have keys of this "
+            f"cluster; run on it, as root: {_leave_command(context)}"
         )
+
+
+def _leave_command(context: JobContext) -> str:
+    """What removes on a node whatever ties it to this cluster."""
+    authority = Paths.from_environment().ca_file.read_bytes()
+    name = shlex.quote(context.view.cluster.cluster_name)
+    return f"{LEAVE_COMMAND} {name} {fingerprint(authority)} && {STOP_COMMAND}"
 
 
 @step

@@ -23,10 +23,10 @@ def run_on(paths: Paths, host: str, command: str, stdin: bytes) -> str:
     try:
         done = process.run([*shell, f"root@{host}", command], timeout=SETUP_TIMEOUT, stdin=stdin)
     except CommandError as error:
-        raise OpExecError(f"cannot prepare {host}: {error}") from None
+        raise OpExecError(f"cannot run a command on {host}: {error}") from None
     if done.code:
         raise OpExecError(
-            f"cannot prepare {host}: `{command}` failed there with exit code {done.code}: "
+            f"cannot run a command on {host}: `{command}` failed there with exit code {done.code}: "
             f"{done.tail(5) or 'it said nothing; can root log in with ssh?'}"
         )
     return done.output

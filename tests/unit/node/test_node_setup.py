@@ -152,7 +152,36 @@ def test_too_much_input(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_usage(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    for argument, code in (("--help", 0), ("surplus", 2)):
+    for argument, code in (("--help", 0), ("surplus", 2), ("--leave", 2)):
         monkeypatch.setattr(sys, "argv", ["node-daemon-setup", argument])
         assert setup.main() == code
         assert "node-daemon-setup < FILE" in "".join(capsys.readouterr())
+
+
+def test_leaving_takes_everything_away(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = message()
+    assert machine.run(data)[0] == 0
+    (machine.paths.data_dir / "epoch").write_text("3")
+    machine.paths.replica_file.write_text("a copy of the master's state")
+    files = machine.files()
+    digest = certificates.fingerprint(data["ca"].encode())
+    for name, named, code in (
+        ("cluster.example.com", digest[:-1] + "?", 12),
+        ("cluster.example.com", digest.lower(), 0),
+        ("cluster.example.com", digest, 0),
+    ):
+        monkeypatch.setattr(sys, "argv", ["node-daemon-setup", "--leave", name, named])
+        assert setup.main() == code
+        left = {name for name in machine.files() if not name.endswith(".lock")}
+        assert left == ({name for name in files if not name.endswith(".lock")} if code else set())
+
+
+def test_a_master_does_not_leave(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = message()
+    assert machine.run(data)[0] == 0
+    machine.paths.store_file.write_text("the cluster")
+    files = machine.files()
+    digest = certificates.fingerprint(data["ca"].encode())
+    monkeypatch.setattr(sys, "argv", ["node-daemon-setup", "--leave", "c", digest])
+    assert setup.main() == 1
+    assert machine.files() == files
