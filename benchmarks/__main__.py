@@ -7,6 +7,7 @@ all are run. `--list` names them. Options are handed on: `python -m benchmarks h
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,8 @@ def main(arguments: list[str]) -> int:
     if unknown:
         print(f"no benchmark {unknown[0]!r}; there are {', '.join(known)}", file=sys.stderr)
         return 2
+    # programs start from compiled modules, as an installation has them
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     missed = []
     for name in names or known:
         print(f"\n=== {name} ===", flush=True)
