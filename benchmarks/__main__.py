@@ -39,7 +39,8 @@ def main(arguments: list[str]) -> int:
     missed = []
     for name in names or known:
         print(f"\n=== {name} ===", flush=True)
-        done = subprocess.run([sys.executable, str(known[name]), "--check", *options], check=False)
+        command = [sys.executable, str(known[name]), "--check", *options]
+        done = subprocess.run(command, env=environment, check=False)
         if done.returncode:
             missed.append(name)
     print(f"\nmissed marks: {', '.join(missed)}" if missed else "\nall marks reached")
