@@ -8,7 +8,7 @@ import click
 
 from ganeti_cli.app import Misuse
 from ganeti_cli.cluster_options import make_opcode, settings_options
-from ganeti_cli.jobs import job_options, run_opcode
+from ganeti_cli.jobs import follow_result, job_options, run_opcode
 from ganeti_cli.options import JOB, options
 
 
@@ -24,5 +24,4 @@ def modify(**given: Any) -> int:
     if not fields:
         raise Misuse("Please give at least one of the parameters.")
     opcode = {"OP_ID": "OP_CLUSTER_SET_PARAMS", "force": given["force"], **fields}
-    run_opcode(opcode, **job_options(given))
-    return 0
+    return follow_result(run_opcode(opcode, **job_options(given)))

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ganeti_cli import policy
-from ganeti_cli.jobs import job_options, run_opcode
+from ganeti_cli.jobs import follow_result, job_options, run_opcode
 from ganeti_cli.listing import Resource, list_command, list_fields_command
 from ganeti_cli.options import JOB, options
 from ganeti_cli.output import format_list, format_params
@@ -61,8 +61,7 @@ def _set(opcode: str, name: str, given: Mapping[str, Any]) -> Any:
 @_settings
 def add(name: str, **given: Any) -> int:
     """Add a node group."""
-    _set("OP_GROUP_ADD", name, given)
-    return 0
+    return follow_result(_set("OP_GROUP_ADD", name, given))
 
 
 @click.command()

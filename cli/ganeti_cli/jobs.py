@@ -10,6 +10,7 @@ import click
 from ganeti_cli import master
 from ganeti_cli.failures import explain
 from ganeti_kernel import errors
+from ganeti_kernel.constants import EXIT_FAILURE
 
 
 def run_opcode(opcode: Mapping[str, Any], **options: Any) -> Any:
@@ -90,6 +91,11 @@ def follow(jobs: Sequence[Sequence[Any]], names: Sequence[str] = ()) -> int:
                 click.echo(f"Job {value}{what} has failed: {explain(error)[0]}", err=True)
                 failed += 1
     return failed
+
+
+def follow_result(result: Mapping[str, Any] | None) -> int:
+    """Wait for the jobs that an opcode's result names, if any; returns the exit code."""
+    return EXIT_FAILURE if result and follow(result["jobs"]) else 0
 
 
 def job_options(values: Mapping[str, Any]) -> dict[str, Any]:

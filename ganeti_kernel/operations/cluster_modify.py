@@ -26,11 +26,13 @@ from ganeti_kernel.operations import (
     candidates,
     cluster_params,
     cluster_settings,
+    communication,
     finding,
     master_ip,
 )
 from ganeti_kernel.operations.diagnose import usable_nodes
 from ganeti_kernel.operations.disks import node_argument
+from ganeti_kernel.operations.submitting import SubmitJobs, submitted
 
 PARAMETERS = Lock("cluster", "[parameters]", exclusive=True)
 """Held by whoever changes the cluster object beyond its tags."""
@@ -67,7 +69,10 @@ def set_cluster(cluster: Cluster, fields: Mapping[str, Any]) -> StepPlan:
 
 @operation
 class ClusterSetParams(Operation[OpClusterSetParams]):
-    """Change the cluster's settings; all of them or none."""
+    """Change the cluster's settings; all of them or none.
+
+    Returns None, or {"jobs": [[went well, id or error]]} where a network has to be made.
+    """
 
     OPCODE = OpClusterSetParams
     HOOKS_PATH = "cluster-modify"
@@ -181,14 +186,24 @@ class ClusterSetParams(Operation[OpClusterSetParams]):
             new = master_ip.settings(self.after)
             args = {"node": node_argument(self.master[0]), "old": old, "new": new}
             steps.append(StepPlan(name=master_ip.MoveMasterIp.NAME, args=args))
-        if self.promoted:
-            fields = {uuid: {"master_candidate": True} for uuid in self.promoted}
-            args = candidates.set_nodes_args(view, fields, self.promoted)
-            steps.append(StepPlan(name=candidates.SetNodes.NAME, args=args))
-            for uuid in self.promoted:
-                name = view.nodes[uuid].name
-                self.context.log(f"Promoted node {name} to master candidate role")
+        steps += self._promotion()
+        network = self.asked.get("instance_communication_network")
+        if jobs := communication.setting_up(view, network or ""):
+            steps.append(StepPlan(name=SubmitJobs.NAME, args={"jobs": [jobs]}))
         return steps
+
+    def _promotion(self) -> Sequence[StepPlan]:
+        if not self.promoted:
+            return []
+        view = self.context.view
+        fields = {uuid: {"master_candidate": True} for uuid in self.promoted}
+        for uuid in self.promoted:
+            self.context.log(f"Promoted node {view.nodes[uuid].name} to master candidate role")
+        args = candidates.set_nodes_args(view, fields, self.promoted)
+        return [StepPlan(name=candidates.SetNodes.NAME, args=args)]
+
+    def result(self, outcomes: Sequence[Any]) -> Any:
+        return submitted(outcomes)
 
     def hooks_environment(self) -> Mapping[str, str]:
         return {

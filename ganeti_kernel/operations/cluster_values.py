@@ -24,6 +24,7 @@ INTERVAL_LIMITS: Final = (1, 24 * 3600)
 
 _DEVICE: Final = re.compile(r"[A-Za-z0-9_.:@-]{1,15}")
 _TOOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+.-]{0,63}")
+_NETWORK: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _VOLUME_GROUP: Final = re.compile(r"[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}")
 _PREFIX_BITS: Final = {2: 32, 10: 128}
 """Longest prefix by address family."""
@@ -98,11 +99,11 @@ def default_iallocator(_view: ConfigView, name: str) -> str:
 
 
 def communication_network(view: ConfigView, name: str) -> str:
-    if name and view.find_network(name) is None:
+    """The network is made if there is none of this name (see `communication`)."""
+    if name and view.find_network(name) is None and _NETWORK.fullmatch(name) is None:
         finding.refuse(
-            f"network '{name}' for instance communication is not known; make it first, for "
-            f"example with gnt-network add --network 169.254.0.0/16 {name}",
-            ECODE_NOENT,
+            f"'{name}' cannot be the name of a network for instance communication: letters, "
+            "digits and ._- are allowed"
         )
     return name
 

@@ -26,7 +26,7 @@ from ganeti_kernel.jobs.operation import (
     step,
 )
 from ganeti_kernel.objects import ConfigView, Instance, Node, NodeGroup
-from ganeti_kernel.operations import finding
+from ganeti_kernel.operations import communication, finding
 from ganeti_kernel.operations.config_objects import add_object, drop_object
 from ganeti_kernel.operations.inherited import (
     merge_disk_state,
@@ -37,6 +37,7 @@ from ganeti_kernel.operations.inherited import (
 )
 from ganeti_kernel.operations.ipolicy import policy_of, spec_of, violations
 from ganeti_kernel.operations.no_return import NO_RETURN
+from ganeti_kernel.operations.submitting import SubmitJobs, submitted
 
 
 def _name_is_free(view: ConfigView, name: str) -> None:
@@ -83,7 +84,10 @@ class _GroupOperation(Operation[Any]):
 
 @operation
 class GroupAdd(_GroupOperation):
-    """Add a node group."""
+    """Add a node group; a network for instance communication is connected to it by a job.
+
+    Returns None, or {"jobs": [[went well, id or error]]}.
+    """
 
     OPCODE = OpGroupAdd
     HOOKS_PATH = "group-add"
@@ -101,7 +105,16 @@ class GroupAdd(_GroupOperation):
         self.group = msgspec.structs.replace(empty, **asked_params(op, empty))
 
     def plan(self) -> Sequence[StepPlan]:
-        return [add_object(self.group)]
+        steps = [add_object(self.group)]
+        view = self.context.view
+        network = view.cluster.instance_communication_network
+        if network and view.find_network(network) is not None:
+            jobs = [communication.connecting(network, [self.group])]
+            steps.append(StepPlan(name=SubmitJobs.NAME, args={"jobs": jobs}))
+        return steps
+
+    def result(self, outcomes: Sequence[Any]) -> Any:
+        return submitted(outcomes)
 
 
 @operation

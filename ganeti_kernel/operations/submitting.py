@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ganeti_kernel.jobs.operation import JobContext, Step, step
@@ -20,3 +20,9 @@ class SubmitJobs(Step):
     def do(self, context: JobContext, args: Mapping[str, Any]) -> Any:
         submitted = [list(item) for item in context.submit(args["jobs"])]
         return {"jobs": submitted, **args.get("besides", {})}
+
+
+def submitted(outcomes: Sequence[Any]) -> dict[str, Any] | None:
+    """What `SubmitJobs` as the last step returned, None where there was nothing to submit."""
+    last = outcomes[-1] if outcomes else None
+    return last if isinstance(last, dict) and "jobs" in last else None

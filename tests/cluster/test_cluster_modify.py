@@ -113,7 +113,7 @@ def test_instances_keep_what_they_use(cluster: DevCluster) -> None:
         (("--enabled-disk-templates", "nosuch"), "'nosuch' is not installed"),
         (("--enabled-disk-templates", "file"), "allows disk template"),
         (("--master-netmask", "wide"), "expects an int"),
-        (("--instance-communication-network", "nosuch"), "network 'nosuch'"),
+        (("--instance-communication-network", "no such"), "'no such' cannot be the name"),
     ],
 )
 def test_refused(cluster: DevCluster, options: tuple[str, ...], text: str) -> None:
@@ -121,6 +121,27 @@ def test_refused(cluster: DevCluster, options: tuple[str, ...], text: str) -> No
     ran = cluster.on(1, "gnt-cluster", "modify", *options)
     assert (ran.code, text in ran.err) == (1, True), ran.err
     assert settings(cluster) == before
+
+
+def test_network_for_instance_communication(cluster: DevCluster) -> None:
+    """It is made with the setting and connected to every group, also to one added later."""
+    out = modify(cluster, "--instance-communication-network", "talk")
+    assert "Waiting for job" in out
+    columns = "name,network,mac_prefix,group_list"
+    listed = ("gnt-network", "list", "--no-headers", "--separator", "|", "-o", columns)
+    first = "default (routed, communication_rt, )"
+    assert cluster.must(*listed).strip() == f"talk|169.254.0.0/16|52:54:00|{first}"
+    # said again, there is nothing left to do
+    assert "job" not in modify(cluster, "--instance-communication-network", "talk")
+    cluster.must("gnt-group", "add", "later")
+    try:
+        assert "later (routed, communication_rt" in cluster.must(*listed)
+    finally:
+        modify(cluster, "--instance-communication-network=")
+        for group in ("default", "later"):
+            cluster.must("gnt-network", "disconnect", "talk", group)
+        cluster.must("gnt-network", "remove", "talk")
+        cluster.must("gnt-group", "remove", "later")
 
 
 def test_hook_refuses(cluster: DevCluster) -> None:

@@ -56,7 +56,7 @@ VIEW = ConfigView(
         (values.reserved_lvs, ["*"], "regular expression"),
         (values.compression_tools, ["a;b"], "name of a program"),
         (values.default_iallocator, "nosuch", "allocator 'nosuch'"),
-        (values.communication_network, "nosuch", "network 'nosuch'"),
+        (values.communication_network, "no such", "'no such' cannot be the name"),
     ],
 )
 def test_wrong_values(check: Callable[[ConfigView, Any], Any], value: Any, text: str) -> None:
