@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection
 from types import TracebackType
 from typing import Any, Self
 
@@ -88,7 +88,7 @@ class Client:
         answer, _, self._rest = b"".join(parts).partition(_END)
         return answer
 
-    def query(self, resource: str, fields: Sequence[str]) -> list[dict[str, Any]]:
+    def query(self, resource: str, fields: Collection[str]) -> list[dict[str, Any]]:
         """All objects of a resource as records of these fields; unavailable values are None."""
         result = self.call("Query", resource, list(fields), None)
         if not isinstance(result, dict) or not isinstance(result.get("data"), list):

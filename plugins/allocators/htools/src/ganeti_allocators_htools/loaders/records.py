@@ -7,7 +7,7 @@ field raises `LoadError` that names the object and the field.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ganeti_allocators_htools.errors import LoadError
@@ -21,162 +21,202 @@ from ganeti_allocators_htools.model import (
     MinMax,
     Nodes,
 )
-from ganeti_allocators_htools.words import ALLOC_POLICIES, STATUSES, TEMPLATES, choice
+from ganeti_allocators_htools.words import (
+    ALLOC_POLICIES,
+    SPEC_NAMES,
+    STATUSES,
+    TEMPLATES,
+    choice,
+)
 
 Record = Mapping[str, Any]
-
-NODE_FIELDS = (
-    "name", "mtotal", "mnode", "mfree", "dtotal", "dfree", "ctotal", "cnos", "offline", "drained",
-    "vm_capable", "ndp/spindle_count", "group.uuid", "tags", "ndp/exclusive_storage", "sptotal",
-    "spfree", "ndp/cpu_speed",
-)  # fmt: skip
-INSTANCE_FIELDS = (
-    "name", "disk_usage", "be/memory", "be/vcpus", "status", "pnode", "snodes", "tags",
-    "be/auto_balance", "disk_template", "be/spindle_use", "disk.sizes", "disk.spindles",
-    "forthcoming",
-)  # fmt: skip
-GROUP_FIELDS = ("uuid", "name", "alloc_policy", "ipolicy", "tags")
-
-_NUMBER = (int, float)
+#: Whether a field's value (None where it is missing) is of the right kind.
+Fits = Callable[[Any], bool]
+#: Larger numbers are refused: nothing of a cluster comes near, and floats are exact up to here.
+_LIMIT = 2**53
 
 
-def _get(record: Record, field: str, kinds: Any, what: str) -> Any:
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not _flag(value) and abs(value) < _LIMIT
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and _number(value)
+
+
+def _object(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _list_of(fits: Fits) -> Fits:
+    return lambda value: isinstance(value, list) and all(map(fits, value))
+
+
+def _maybe(fits: Fits) -> Fits:
+    return lambda value: value is None or fits(value)
+
+
+_texts = _list_of(_text)
+_size = _maybe(_number)
+
+NODE_FIELDS: dict[str, Fits] = {
+    "name": _text, "group.uuid": _text, "offline": _flag, "drained": _maybe(_flag),
+    "vm_capable": _maybe(_flag), "tags": _texts, "mtotal": _size, "mnode": _size, "mfree": _size,
+    "dtotal": _size, "dfree": _size, "ctotal": _size, "cnos": _size, "ndp/spindle_count": _size,
+    "ndp/exclusive_storage": _maybe(_flag), "sptotal": _size, "spfree": _size,
+    "ndp/cpu_speed": _size,
+}  # fmt: skip
+#: Columns of `Nodes` that are 0 for a node that cannot be asked.
+_MEASURES = {
+    "tmem": "mtotal", "nmem": "mnode", "fmem": "mfree", "tdsk": "dtotal", "fdsk": "dfree",
+    "tcpu": "ctotal", "ncpu": "cnos",
+}  # fmt: skip
+INSTANCE_FIELDS: dict[str, Fits] = {
+    "name": _text, "pnode": _text, "snodes": _texts, "disk_template": _text, "status": _text,
+    "disk.sizes": _list_of(_number), "disk.spindles": _maybe(_list_of(_maybe(_whole))),
+    "be/memory": _whole, "disk_usage": _number, "be/vcpus": _whole, "be/auto_balance": _flag,
+    "tags": _texts, "be/spindle_use": _maybe(_number), "forthcoming": _maybe(_flag),
+}  # fmt: skip
+GROUP_FIELDS: dict[str, Fits] = {
+    "name": _text, "uuid": _text, "alloc_policy": _text, "tags": _texts, "ipolicy": _object,
+}  # fmt: skip
+#: What only some sources tell.
+_NICS: dict[str, Fits] = {"nic.count": _maybe(_whole)}
+_NETWORKS: dict[str, Fits] = {"networks": _maybe(_texts)}
+
+_CLUSTER: dict[str, Fits] = {
+    "tags": _texts, "ipolicy": _object, "master": _maybe(_text),
+    "enabled_hypervisors": _maybe(_texts),
+}  # fmt: skip
+_POLICY: dict[str, Fits] = {
+    "minmax": lambda value: bool(value) and _list_of(_object)(value), "std": _object,
+    "disk-templates": _texts, "vcpu-ratio": _number, "spindle-ratio": _number,
+}  # fmt: skip
+_RANGE: dict[str, Fits] = {"min": _object, "max": _object}
+_SPEC: dict[str, Fits] = dict.fromkeys(SPEC_NAMES, _whole)
+
+
+def _wrong(record: Record, field: str, what: str) -> LoadError:
     if field not in record:
-        raise LoadError(f"{what}: key '{field}' not found")
-    value = record[field]
-    wanted = kinds if isinstance(kinds, tuple) else (kinds,)
-    if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-        raise LoadError(f"{what}: field '{field}' has the unexpected value {value!r}")
-    return value
+        return LoadError(f"{what}: key '{field}' not found")
+    shown = repr(record[field])
+    if len(shown) > 100:
+        shown = f"{shown[:100]}..."
+    return LoadError(f"{what}: field '{field}' has the unexpected value {shown}")
 
 
-def _texts(record: Record, field: str, what: str) -> tuple[str, ...]:
-    values = _get(record, field, list, what)
-    if not all(isinstance(value, str) for value in values):
-        raise LoadError(f"{what}: field '{field}' is not a list of strings")
-    return tuple(values)
+def _checked(record: Record, fields: Mapping[str, Fits], what: str) -> dict[str, Any]:
+    """The fields' values, None for those that may be missing and are; raises `LoadError`."""
+    values = {field: record.get(field) for field in fields}
+    for field, fits in fields.items():
+        if not fits(values[field]):
+            raise _wrong(record, field, what)
+    return values
 
 
-def ispec(record: Any, what: str) -> ISpec:
-    """An instance specification from its JSON form."""
-    if not isinstance(record, Mapping):
-        raise LoadError(f"{what}: not an instance specification")
-    names = ("memory-size", "cpu-count", "disk-size", "disk-count", "nic-count", "spindle-use")
-    return ISpec(*(int(_get(record, name, int, what)) for name in names))
+def _named(record: Record, kind: str) -> str:
+    """The object for error messages: its kind and name."""
+    return f"{kind} '{_checked(record, {'name': _text}, kind)['name']}'"
 
 
-def ipolicy(record: Any, what: str) -> IPolicy:
-    """An instance policy from its JSON form."""
-    if not isinstance(record, Mapping):
-        raise LoadError(f"{what}: not an instance policy")
-    ranges = _get(record, "minmax", list, what)
-    if not ranges or not all(isinstance(entry, Mapping) for entry in ranges):
-        raise LoadError(f"{what}: field 'minmax' is no list of ranges")
+def _ispec(record: Record, what: str) -> ISpec:
+    return ISpec(*_checked(record, _SPEC, what).values())
+
+
+def _ipolicy(record: Record, what: str) -> IPolicy:
+    policy = _checked(record, _POLICY, what)
+    ranges = [_checked(one, _RANGE, f"{what} minmax") for one in policy["minmax"]]
     return IPolicy(
-        std=ispec(record.get("std"), f"{what} std"),
+        std=_ispec(policy["std"], f"{what} std"),
         minmax=tuple(
-            MinMax(ispec(entry.get("min"), f"{what} min"), ispec(entry.get("max"), f"{what} max"))
-            for entry in ranges
+            MinMax(_ispec(one["min"], f"{what} min"), _ispec(one["max"], f"{what} max"))
+            for one in ranges
         ),
         templates=tuple(
-            choice(name, TEMPLATES, "DiskTemplate")
-            for name in _texts(record, "disk-templates", what)
+            choice(name, TEMPLATES, "DiskTemplate") for name in policy["disk-templates"]
         ),
-        vcpu_ratio=float(_get(record, "vcpu-ratio", _NUMBER, what)),
-        spindle_ratio=float(_get(record, "spindle-ratio", _NUMBER, what)),
+        vcpu_ratio=float(policy["vcpu-ratio"]),
+        spindle_ratio=float(policy["spindle-ratio"]),
     )
 
 
 def group(record: Record) -> Group:
-    name = _get(record, "name", str, "node group")
-    what = f"group '{name}'"
+    """A node group from its record; raises `LoadError`."""
+    what = _named(record, "group")
+    values = _checked(record, GROUP_FIELDS | _NETWORKS, what)
     return Group(
-        name,
-        _get(record, "uuid", str, what),
-        choice(_get(record, "alloc_policy", str, what), ALLOC_POLICIES, "AllocPolicy"),
-        _texts(record, "tags", what),
-        tuple(record.get("networks") or ()),
-        ipolicy(record.get("ipolicy"), what),
+        values["name"],
+        values["uuid"],
+        choice(values["alloc_policy"], ALLOC_POLICIES, "AllocPolicy"),
+        tuple(values["tags"]),
+        tuple(values["networks"] or ()),
+        _ipolicy(values["ipolicy"], what),
     )
 
 
-def _node(record: Record, groups: Mapping[str, int], master: str) -> dict[str, Any]:
-    name = _get(record, "name", str, "node")
-    what = f"node '{name}'"
-    uuid = _get(record, "group.uuid", str, what)
+def _node(record: Record, groups: Mapping[str, int], master: str | None) -> dict[str, Any]:
+    what = _named(record, "node")
+    values = _checked(record, NODE_FIELDS, what)
+    name, uuid = values["name"], values["group.uuid"]
     if uuid not in groups:
         raise LoadError(f"Unknown group '{uuid}' for node {name}")
-    offline = _get(record, "offline", bool, what)
-    usable = record.get("vm_capable", True) is not False
-    live = not offline and usable
-    excl = bool(record.get("ndp/exclusive_storage"))
-
-    def number(field: str, default: Any = None) -> Any:
-        value = record.get(field)
-        if value is None and (default is not None or not live):
-            return default or 0
-        return _get(record, field, _NUMBER, what)
-
-    spindles = number("ndp/spindle_count", 1)
-    if excl:
-        spindles = number("sptotal", 0)
-    live = live and record.get("mtotal") is not None and record.get("mfree") is not None
+    known = values["mtotal"] is not None and values["mfree"] is not None
+    live = known and not values["offline"] and values["vm_capable"] is not False
+    for field in ("mnode", "ctotal") if live else ():
+        if values[field] is None:
+            raise _wrong(record, field, what)
+    exclusive = live and bool(values["ndp/exclusive_storage"])
+    count = values["ndp/spindle_count"]
+    spindles = (values["sptotal"] or 0) if exclusive else 1 if count is None else count
     return {
+        **{column: (values[field] or 0) * live for column, field in _MEASURES.items()},
         "name": name,
-        "tmem": float(number("mtotal") if live else 0),
-        "nmem": int(number("mnode") if live else 0),
-        "fmem": int(number("mfree") if live else 0),
-        "tdsk": float(number("dtotal", 0) if live else 0),
-        "fdsk": int(number("dfree", 0) if live else 0),
-        "tcpu": float(number("ctotal") if live else 0),
-        "ncpu": int(number("cnos", 0) if live else 0),
-        "offline": not live or bool(record.get("drained")),
+        "offline": not live or bool(values["drained"]),
         "master": name == master,
         "group": groups[uuid],
-        "spindles": int(spindles) if live else 0,
-        "fspindles": int(number("spfree", 0)) if live and excl else 0,
-        "exclusive": excl if live else False,
-        "cpu_speed": float(record.get("ndp/cpu_speed") or 1.0),
-        "tags": _texts(record, "tags", what),
+        "spindles": spindles * live,
+        "fspindles": (values["spfree"] or 0) * exclusive,
+        "exclusive": exclusive,
+        "cpu_speed": values["ndp/cpu_speed"] or 1.0,
+        "tags": tuple(values["tags"]),
     }
 
 
 def _instance(record: Record, nodes: Mapping[str, int]) -> dict[str, Any]:
-    name = _get(record, "name", str, "instance")
-    what = f"instance '{name}'"
-    places = [_get(record, "pnode", str, what), *_texts(record, "snodes", what)[:1]]
+    what = _named(record, "instance")
+    values = _checked(record, INSTANCE_FIELDS | _NICS, what)
+    name = values["name"]
+    places = [values["pnode"], *values["snodes"][:1]]
     for node in places:
         if node not in nodes:
             raise LoadError(f"Unknown node '{node}' for instance {name}")
-    template = _get(record, "disk_template", str, what)
-    status = _get(record, "status", str, what)
-    sizes = _get(record, "disk.sizes", list, what)
-    spindles = record.get("disk.spindles") or [None] * len(sizes)
-    known = all(count is not None for count in spindles)
+    spindles = values["disk.spindles"] or [None] * len(values["disk.sizes"])
     return {
         "name": name,
-        "mem": int(_get(record, "be/memory", int, what)),
-        "dsk": int(_get(record, "disk_usage", _NUMBER, what)),
-        "vcpus": int(_get(record, "be/vcpus", int, what)),
-        "status": STATUSES.index(choice(status, STATUSES, "InstanceStatus")),
-        "auto_balance": bool(_get(record, "be/auto_balance", bool, what)),
+        "mem": values["be/memory"],
+        "dsk": values["disk_usage"],
+        "vcpus": values["be/vcpus"],
+        "status": STATUSES.index(choice(values["status"], STATUSES, "InstanceStatus")),
+        "auto_balance": values["be/auto_balance"],
         "pnode": nodes[places[0]],
         "snode": nodes[places[1]] if len(places) > 1 else NO_NODE,
-        "template": TEMPLATES.index(choice(template, TEMPLATES, "DiskTemplate")),
-        "tags": _texts(record, "tags", what),
-        "spindle_use": int(record.get("be/spindle_use") or 0),
-        "spindles": sum(spindles) if known else -1,
-        "disks": tuple(int(size) for size in sizes),
+        "template": TEMPLATES.index(choice(values["disk_template"], TEMPLATES, "DiskTemplate")),
+        "tags": tuple(values["tags"]),
+        "spindle_use": values["be/spindle_use"] or 0,
+        "spindles": -1 if None in spindles else sum(spindles),
+        "disks": tuple(map(int, values["disk.sizes"])),
         "disk_spindles": tuple(spindles),
-        "nics": int(record.get("nic.count") or 0),
-        "forthcoming": bool(record.get("forthcoming") or False),
+        "nics": values["nic.count"] or 0,
+        "forthcoming": bool(values["forthcoming"]),
     }
-
-
-def _columns(rows: Sequence[dict[str, Any]], empty: Sequence[str]) -> dict[str, Any]:
-    if not rows:
-        return dict.fromkeys(empty, ())
-    return {name: tuple(row[name] for row in rows) for name in rows[0]}
 
 
 def build(
@@ -189,26 +229,25 @@ def build(
     """The cluster from all records; ``info`` has tags, ipolicy, master, enabled_hypervisors.
 
     ``kvm_node_memory`` (MiB, 0: as reported) is what a KVM node itself is taken to need.
+    Raises `LoadError`.
     """
     made = [group(record) for record in groups]
     by_uuid = {one.uuid: number for number, one in enumerate(made)}
-    hypervisors = info.get("enabled_hypervisors") or [None]
-    master = info.get("master")
-    rows = [_node(record, by_uuid, str(master)) for record in nodes]
+    cluster = _checked(info, _CLUSTER, "cluster")
+    master = cluster["master"]
+    rows = [_node(record, by_uuid, master) for record in nodes]
     if master is not None and not any(row["master"] for row in rows):
         raise LoadError(f"Master node {master} unknown")
+    hypervisors = cluster["enabled_hypervisors"] or [None]
     if hypervisors[0] == "kvm" and kvm_node_memory > 0:
         for row in rows:
             if row["tmem"]:
                 row["nmem"] = kvm_node_memory
-    names = ("name", "tmem", "nmem", "fmem", "tdsk", "fdsk", "tcpu")
-    table = Nodes(**_columns(rows, names))
-    insts = [_instance(record, table.index) for record in instances]
-    required = ("name", "mem", "dsk", "vcpus", "pnode")
+    table = Nodes.of(rows)
     return Cluster(
         tuple(made),
         table,
-        Instances(**_columns(insts, required)),
-        _texts(info, "tags", "cluster"),
-        ipolicy(info.get("ipolicy"), "cluster"),
+        Instances.of([_instance(record, table.index) for record in instances]),
+        tuple(cluster["tags"]),
+        _ipolicy(cluster["ipolicy"], "cluster"),
     )

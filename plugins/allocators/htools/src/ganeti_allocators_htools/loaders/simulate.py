@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ganeti_allocators_htools.errors import LoadError, UsageError
 from ganeti_allocators_htools.model import Cluster, Group, Instances, Nodes
@@ -37,19 +36,14 @@ def _parse(spec: str) -> tuple[str, int, int, int, int, int]:
 
 def build(specs: Sequence[str]) -> Cluster:
     """The cluster of ``policy,nodes,disk,memory,cpus[,spindles]`` texts; raises `LoadError`."""
-    groups, rows = [], []
+    groups, rows = [], []  # ncpu keeps its default: a simulated node uses one CPU itself
     for number, spec in enumerate(specs, 1):
         policy, count, disk, memory, cpus, spindles = _parse(spec)
         groups.append(Group(f"group-{number:02d}", f"fake-uuid-{number:02d}", policy))
         for node in range(1, count + 1):
             name = f"node-{number:02d}-{node:03d}"
-            rows.append((name, memory, disk, cpus, number - 1, spindles))
-    columns: dict[str, Any] = {
-        key: tuple(row[position] for row in rows)
-        for position, key in enumerate(("name", "tmem", "tdsk", "tcpu", "group", "spindles"))
-    }
-    zeros: Any = (0,) * len(rows)
-    # ncpu keeps its default: a simulated node uses one CPU itself
-    nodes = Nodes(**columns, nmem=zeros, fmem=columns["tmem"], fdsk=columns["tdsk"])
-    empty: dict[str, Any] = dict.fromkeys(("name", "mem", "dsk", "vcpus", "pnode"), ())
-    return Cluster(tuple(groups), nodes, Instances(**empty))
+            sizes = {"tmem": memory, "nmem": 0, "fmem": memory, "tdsk": disk, "fdsk": disk}
+            rows.append(
+                {"name": name, **sizes, "tcpu": cpus, "group": number - 1, "spindles": spindles}
+            )
+    return Cluster(tuple(groups), Nodes.of(rows), Instances.of([]))
