@@ -107,7 +107,6 @@ _MAKING: Final[Sequence[tuple[tuple[str, ...], Any, str]]] = (
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SHARED: Final = (OPTIONS["nicparams"], OPTIONS["beparams"])
 _INHERITED: Final = ("ndparams", "diskparams", "hv_state", "disk_state")
 
 

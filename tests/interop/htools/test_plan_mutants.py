@@ -110,8 +110,9 @@ def rising_score(patch: Patch) -> None:
 
 
 def secondaries_stay(patch: Patch) -> None:
-    right = mover._replace_secondary
-    patch.setattr(mover, "_replace_secondary", lambda name, _node: right(name, "node-0-0"))
+    right = mover.replace_secondary
+    wrong_node = {"remote_node": "node-0-0"}
+    patch.setattr(mover, "replace_secondary", lambda name, **_: right(name, **wrong_node))
 
 
 def one_colour(patch: Patch) -> None:

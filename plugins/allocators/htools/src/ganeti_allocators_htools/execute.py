@@ -18,6 +18,7 @@ from .command_line import version_line
 from .commands import job_sets
 from .luxi import Client, LuxiError
 from .model import NO_NODE, Cluster
+from .opcodes import migrate, replace_secondary
 from .options import Options
 from .search import Move
 
@@ -31,33 +32,15 @@ def opcodes(cluster: Cluster, move: Move, common: dict[str, Any]) -> list[Any]:
     """The opcodes of one move; ``common`` are the fields of all (see `common_fields`)."""
     name = cluster.instances.name[move.inst]
     target = cluster.nodes.name[move.target] if move.target != NO_NODE else None
-    migrate = {
-        **common,
-        "OP_ID": "OP_INSTANCE_MIGRATE",
-        "instance_name": name,
-        "allow_runtime_changes": False,
-        "ignore_ipolicy": False,
-        "cleanup": False,
-        "allow_failover": True,
-        "ignore_hvversions": True,
-    }
-    replace = {
-        **common,
-        "OP_ID": "OP_INSTANCE_REPLACE_DISKS",
-        "instance_name": name,
-        "early_release": False,
-        "ignore_ipolicy": False,
-        "mode": "replace_new_secondary",
-        "disks": [],
-        "remote_node": target,
-    }
+    swap = {**common, **migrate(name)}
+    replace = {**common, **replace_secondary(name, remote_node=target)}
     return {
-        "f": [migrate],
-        "fa": [{**migrate, "target_node": target}],
+        "f": [swap],
+        "fa": [{**common, **migrate(name, target)}],
         "r": [replace],
-        "rf": [replace, migrate],
-        "frf": [migrate, replace, migrate],
-        "fr": [migrate, replace],
+        "rf": [replace, swap],
+        "frf": [swap, replace, swap],
+        "fr": [swap, replace],
     }[move.kind]
 
 

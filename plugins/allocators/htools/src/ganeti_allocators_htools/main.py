@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from . import command_line
@@ -59,41 +60,13 @@ def _enter(program: str) -> int:
     return run(program, sys.argv[1:])
 
 
-def hbal() -> int:
-    return _enter("hbal")
-
-
-def hail() -> int:
-    return _enter("hail")
-
-
-def hspace() -> int:
-    return _enter("hspace")
-
-
-def hsqueeze() -> int:
-    return _enter("hsqueeze")
-
-
-def hroller() -> int:
-    return _enter("hroller")
-
-
-def hcheck() -> int:
-    return _enter("hcheck")
-
-
-def hscan() -> int:
-    return _enter("hscan")
-
-
-def hinfo() -> int:
-    return _enter("hinfo")
-
-
-def harep() -> int:
-    return _enter("harep")
-
-
-def hplot() -> int:
-    return _enter("hplot")
+hbal = partial(_enter, "hbal")
+hail = partial(_enter, "hail")
+hspace = partial(_enter, "hspace")
+hsqueeze = partial(_enter, "hsqueeze")
+hroller = partial(_enter, "hroller")
+hcheck = partial(_enter, "hcheck")
+hscan = partial(_enter, "hscan")
+hinfo = partial(_enter, "hinfo")
+harep = partial(_enter, "harep")
+hplot = partial(_enter, "hplot")

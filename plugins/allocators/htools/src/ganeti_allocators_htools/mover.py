@@ -25,6 +25,7 @@ from .moves import (
     ExactScorer,
     refusals,
 )
+from .opcodes import migrate, replace_secondary
 from .state import State
 from .steps import apply_move
 from .words import MIRROR, TEMPLATES
@@ -41,31 +42,6 @@ _FAILURE_OF = {
     TAGS: "FailTags",
     MIGRATION: "FailMig",
 }
-
-
-def _migrate(name: str, target: str | None = None) -> dict[str, Any]:
-    job: dict[str, Any] = {"OP_ID": "OP_INSTANCE_MIGRATE", "instance_name": name}
-    if target is not None:
-        job["target_node"] = target
-    return job | {
-        "allow_runtime_changes": False,
-        "ignore_ipolicy": False,
-        "cleanup": False,
-        "allow_failover": True,
-        "ignore_hvversions": True,
-    }
-
-
-def _replace_secondary(name: str, node: str) -> dict[str, Any]:
-    return {
-        "OP_ID": "OP_INSTANCE_REPLACE_DISKS",
-        "instance_name": name,
-        "early_release": False,
-        "ignore_ipolicy": False,
-        "mode": "replace_new_secondary",
-        "disks": [],
-        "remote_node": node,
-    }
 
 
 def _last_best(scores: Floats) -> int:
@@ -178,21 +154,21 @@ class Mover:
                     f"Instances with disk template '{template}' can't execute change secondary"
                 )
             target = self.to_best("fa", inst, targets, group)
-            return [_migrate(name, cluster.nodes.name[target])]
+            return [migrate(name, cluster.nodes.name[target])]
         if mode == "primary-only":
             self.fail_over(inst)
-            return [_migrate(name)]
+            return [migrate(name)]
         if mode == "secondary-only":
             others = targets[targets != self.state.pnode[inst]]
             target = self.to_best("r", inst, others, group)
-            return [_replace_secondary(name, cluster.nodes.name[target])]
+            return [replace_secondary(name, remote_node=cluster.nodes.name[target])]
         stranded = bool(self.state.static.offline[self.state.pnode[inst]])
         primary, secondary = self.change_both(inst, targets, group)
         return [
-            *([_migrate(name)] if stranded else []),
-            _replace_secondary(name, cluster.nodes.name[primary]),
-            _migrate(name),
-            _replace_secondary(name, cluster.nodes.name[secondary]),
+            *([migrate(name)] if stranded else []),
+            replace_secondary(name, remote_node=cluster.nodes.name[primary]),
+            migrate(name),
+            replace_secondary(name, remote_node=cluster.nodes.name[secondary]),
         ]
 
     def where(self, inst: int) -> tuple[str, list[str]]:

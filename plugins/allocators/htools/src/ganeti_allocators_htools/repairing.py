@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Any
 
 from .model import NO_NODE, Cluster
+from .opcodes import replace_secondary
 from .words import TEMPLATES
 
 PREFIX = "ganeti:watcher:autorepair:"
@@ -196,17 +197,7 @@ def opcodes(kind: Repair, name: str, delay: float) -> list[dict[str, Any]]:
         "iallocator": "hail",
     }
     steps: dict[Repair, list[dict[str, Any]]] = {
-        Repair.FIX_STORAGE: [
-            {
-                "OP_ID": "OP_INSTANCE_REPLACE_DISKS",
-                "instance_name": name,
-                "early_release": False,
-                "ignore_ipolicy": False,
-                "mode": "replace_new_secondary",
-                "disks": [],
-                "iallocator": "hail",
-            }
-        ],
+        Repair.FIX_STORAGE: [replace_secondary(name, iallocator="hail")],
         Repair.FAILOVER: [
             {
                 "OP_ID": "OP_INSTANCE_FAILOVER",

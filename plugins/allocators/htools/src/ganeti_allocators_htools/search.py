@@ -89,7 +89,6 @@ class Search:
         self.lazy = len(insts) * len(self.evaluator.online) >= LAZY_FROM
         self.bound = np.full(len(insts), INF)
         self._columns: dict[str, Floats] = {}  # what the best move makes of its nodes
-        self.evaluated = 0  # (instance, target) pairs, for reports
 
     @property
     def score(self) -> float:
@@ -127,7 +126,6 @@ class Search:
     def _evaluate(self, rows: Ints, cols: Ints, near: _Near | None = None) -> Floats:
         """The lowest cost of each row's moves to ``cols``; candidates go to ``near``."""
         result = np.full(len(rows), INF)
-        self.evaluated += len(rows) * len(cols)
         for mask, evaluate in (
             (self.internal[rows], self.evaluator.internal),
             (self.external[rows], self.evaluator.external),

@@ -202,15 +202,8 @@ class State:
     @property
     def pdsk(self) -> Floats:
         """Free disk as a fraction (free spindles under exclusive storage); 1 for no disk."""
-        return self._disk_fraction(self.fdsk, self.fsp)
-
-    @property
-    def pdsk_f(self) -> Floats:
-        return self._disk_fraction(self.fdsk_f, self.fsp_f)
-
-    def _disk_fraction(self, fdsk: Floats, fsp: Floats) -> Floats:
         nodes = self.static.cluster.nodes
-        free = np.where(nodes.exclusive, fsp, fdsk)
+        free = np.where(nodes.exclusive, self.fsp, self.fdsk)
         total = np.where(nodes.exclusive, nodes.spindles, nodes.tdsk)
         result = np.ones_like(free)
         np.divide(free, total, out=result, where=total != 0)

@@ -113,7 +113,7 @@ def plan(state: State, options: Options, nodes: Sequence[int], master: int | Non
     return groups
 
 
-def _moves(cluster: Cluster, state: State, places: Places, options: Options) -> list[str]:
+def _moves(cluster: Cluster, state: State, places: Places) -> list[str]:
     """A line per instance that is elsewhere while a group is down."""
     lines = []
     nodes = cluster.nodes.alias
@@ -142,5 +142,5 @@ def run(options: Options) -> int:
     for group, places in groups[:1] if options.one_step_only else groups:
         out.write(separator.join(cluster.nodes.alias[node] for node in group) + "\n")
         if options.print_moves:
-            out.writelines(_moves(cluster, state, places, options))
+            out.writelines(_moves(cluster, state, places))
     return 0
