@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -148,6 +148,7 @@ def size_policy_codes(sizes: Sizes, policy: IPolicy, exclusive: bool) -> Codes:
     return np.where(refused, codes[0], forbidden).astype(np.uint8)
 
 
+@lru_cache(maxsize=1024)  # many guests are alike, and each is judged for every node
 def policy_failure(request: Request, policy: IPolicy, exclusive: bool) -> int:
     """0 when the policy allows this size and template, else the failure's code."""
     return int(size_policy_codes(request.sizes, policy, exclusive)[0, 0])
