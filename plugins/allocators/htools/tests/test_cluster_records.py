@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 from ganeti_allocators_htools.errors import LoadError
-from ganeti_allocators_htools.loaders.records import build
+from ganeti_allocators_htools.loaders import rapi
+from ganeti_allocators_htools.loaders.records import (
+    GROUP_FIELDS,
+    INSTANCE_FIELDS,
+    NODE_FIELDS,
+    build,
+)
 from ganeti_allocators_htools.words import SPEC_NAMES
 
 SPEC = dict.fromkeys(SPEC_NAMES, 1)
@@ -38,6 +44,25 @@ def test_a_sound_cluster_is_read() -> None:
     assert (nodes.nmem[0], nodes.ncpu[0], nodes.spindles[0], nodes.cpu_speed[0]) == (512, 0, 1, 1.5)
     assert (nodes.master[0], nodes.tags[0]) == (True, ("rack:1",))
     assert (instances.snode[0], instances.spindles[0], instances.disks[0]) == (-1, 3, (600, 400))
+
+
+def test_luxi_is_asked_as_upstream_asks() -> None:
+    assert " ".join(NODE_FIELDS) == (
+        "name mtotal mnode mfree dtotal dfree ctotal cnos offline drained vm_capable"
+        " ndp/spindle_count group.uuid tags ndp/exclusive_storage sptotal spfree ndp/cpu_speed"
+    )
+    assert " ".join(INSTANCE_FIELDS) == (
+        "name disk_usage be/memory be/vcpus status pnode snodes tags be/auto_balance"
+        " disk_template be/spindle_use disk.sizes disk.spindles forthcoming"
+    )
+    assert " ".join(GROUP_FIELDS) == "uuid name alloc_policy ipolicy tags"
+
+
+@pytest.mark.parametrize(("present", "counted"), [(700, 700), (None, 512), ("-", 512), (True, 512)])
+def test_rapi_tells_the_memory_an_instance_has_now(present: Any, counted: int) -> None:
+    instance = INSTANCE | {"oper_ram": present}
+    parts = {"nodes": [NODE], "instances": [instance], "groups": [GROUP], "info": INFO}
+    assert rapi.parse(parts).instances.mem[0] == counted
 
 
 @pytest.mark.parametrize("field", ["mtotal", "mfree"])

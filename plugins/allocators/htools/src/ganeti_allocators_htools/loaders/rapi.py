@@ -80,6 +80,14 @@ def _dotted(record: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, An
     return result
 
 
+def _measured(record: dict[str, Any]) -> dict[str, Any]:
+    """The instance with the memory that it has now, as upstream 3.0 counts it (but not on LUXI)."""
+    memory = record.get("oper_ram")
+    if isinstance(memory, int) and not isinstance(memory, bool):
+        record["be/memory"] = memory
+    return record
+
+
 def parse(parts: Mapping[str, Any], kvm_node_memory: int = 0) -> Cluster:
     """The cluster from the decoded answers of the four resources; raises `LoadError`."""
     for name in ("nodes", "instances", "groups"):
@@ -89,7 +97,7 @@ def parse(parts: Mapping[str, Any], kvm_node_memory: int = 0) -> Cluster:
     if not isinstance(parts["info"], dict):
         raise LoadError("RAPI info: not an object")
     nodes = [_dotted(record, {"ndparams": "ndp"}) for record in parts["nodes"]]
-    instances = [_dotted(record, {"beparams": "be"}) for record in parts["instances"]]
+    instances = [_measured(_dotted(record, {"beparams": "be"})) for record in parts["instances"]]
     return build(nodes, instances, parts["groups"], parts["info"], kvm_node_memory)
 
 
