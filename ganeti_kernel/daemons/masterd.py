@@ -203,10 +203,10 @@ async def _serve(daemon: Daemon, registry: Registry) -> str | None:
         stack.push_async_callback(processes.stop)
         await manager.start()
         stack.push_async_callback(manager.stop)
-        await server.listen(paths.job_socket)
-        stack.push_async_callback(server.close)
         spreading = asyncio.create_task(distributor.run())
         stack.push_async_callback(_cancel, spreading)
+        await server.listen(paths.job_socket)
+        stack.push_async_callback(server.close)
         for path in (paths.master_socket, paths.query_socket):
             await luxi.listen(path)
         stack.push_async_callback(luxi.close)

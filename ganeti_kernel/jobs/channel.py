@@ -78,11 +78,14 @@ class Channel:
         *,
         patience: float = RECONNECT_SECONDS,
         sleep: Callable[[float], None] = time.sleep,
+        ended: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`ended`: whether the job is known to have ended, without a master daemon to say so."""
         self._path = path
         self._job_id = job_id
         self._patience = patience
         self._sleep = sleep
+        self._ended = ended
         self._socket: socket.socket | None = None
         self._seq = 0
 
@@ -135,6 +138,8 @@ class Channel:
             except (OSError, StoreError) as error:
                 if isinstance(error, OSError):
                     self.close()
+                    if self._ended():  # the reply to its last request was lost, nothing else
+                        raise JobLost(f"job {self._job_id} has ended") from error
                 if time.monotonic() > deadline:
                     raise JobLost(
                         f"job {self._job_id} has no master daemon to talk to: {error}"

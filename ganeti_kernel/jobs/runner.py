@@ -37,6 +37,7 @@ from ganeti_kernel.jobs.journal import (
     Worked,
     progress,
 )
+from ganeti_kernel.jobs.livelock import livelock_path
 from ganeti_kernel.jobs.opcodes import decode_opcode
 from ganeti_kernel.jobs.operation import OPERATIONS, STEPS, Lock, NodeCalls, Operation, Step
 from ganeti_kernel.jobs.patience import patiently
@@ -69,7 +70,8 @@ def run_job(
 ) -> int:
     """Run a job to its end; returns the process's exit code. `view`: an earlier configuration."""
     _log_to_file(paths)
-    channel = Channel(paths.job_socket, start.job)
+    livelock = livelock_path(paths, start.job)
+    channel = Channel(paths.job_socket, start.job, ended=lambda: not livelock.exists())
     nodes = factory(paths)
     try:
         hello = channel.hello()

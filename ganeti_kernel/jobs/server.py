@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -50,6 +50,9 @@ from ganeti_kernel.jobs.sockets import short_address
 from ganeti_kernel.specs.store import Change, Put, Store
 
 log = logging.getLogger(__name__)
+
+CLOSE_SECONDS: Final = 5.0
+"""How long a closing server waits for the replies to requests that it is carrying out."""
 
 STATUSES: Final = FINAL | {RUNNING}
 """What a job process can say of its opcodes."""
@@ -97,6 +100,8 @@ class JobServer:
         self._sessions: dict[int, Session] = {}
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
+        self._unanswered: set[asyncio.Future[None]] = set()
+        self._closing = False
         self._numbered: dict[str, Handler] = {
             "config": self._change_config,
             "journal": self._journal,
@@ -122,8 +127,15 @@ class JobServer:
         path.chmod(0o600)
 
     async def close(self) -> None:
+        """Answer what was begun, begin nothing more, then hang up.
+
+        A job whose last request was carried out must hear so: it has nobody else to ask.
+        """
+        self._closing = True
         if self._server is not None:
             self._server.close()
+            if self._unanswered:
+                await asyncio.wait(self._unanswered, timeout=CLOSE_SECONDS)
             for writer in list(self._connections):
                 writer.close()
             await self._server.wait_closed()
@@ -136,14 +148,17 @@ class JobServer:
         try:
             while True:
                 request = await _read_request(reader)
-                if request.method == "hello":
-                    entry, reply = await self.hello(request.args)
-                elif entry is None:
-                    reply = _failure(ParameterError("say hello first"))
-                else:
-                    reply = await self.answer(entry.job_id, request)
-                writer.write(encode_frame(reply))
-                await writer.drain()
+                if self._closing:
+                    break  # it will be repeated to the next master daemon
+                with self._to_answer(request):
+                    if request.method == "hello":
+                        entry, reply = await self.hello(request.args)
+                    elif entry is None:
+                        reply = _failure(ParameterError("say hello first"))
+                    else:
+                        reply = await self.answer(entry.job_id, request)
+                    writer.write(encode_frame(reply))
+                    await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the process died, or ended in order
         except (ValueError, LookupError, TypeError) as error:
@@ -155,6 +170,20 @@ class JobServer:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+
+    @contextlib.contextmanager
+    def _to_answer(self, request: Request) -> Iterator[None]:
+        """While this lasts the server does not close, if the request changes something."""
+        if request.seq is None:
+            yield
+            return
+        answered = asyncio.get_running_loop().create_future()
+        self._unanswered.add(answered)
+        try:
+            yield
+        finally:
+            self._unanswered.discard(answered)
+            answered.set_result(None)
 
     async def hello(self, args: Mapping[str, Any]) -> tuple[Running | None, Reply]:
         """Attach a process to its job; the reply has what the process must know."""

@@ -16,6 +16,7 @@ import pytest
 from ganeti_kernel.errors import JobQueueDrainError, LuxiError, OpPrereqError, StoreError
 from ganeti_kernel.jobs.livelock import is_alive, livelock_path
 from ganeti_kernel.luxi.client import Client
+from ganeti_kernel.testing.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import Master
@@ -325,3 +326,16 @@ def test_a_job_that_has_ended_is_not_waited_for(master: Master) -> None:
             assert answer is not None
             assert answer[0] == ["success"]
             client.call("ArchiveJob", [job_id])
+
+
+def test_a_process_whose_job_has_ended_does_not_wait_for_a_master_daemon(master: Master) -> None:
+    """The master daemon removes the livelock of a job that has ended; its reply may be lost."""
+    job_id = master.submit(hold("a"))
+    master.wait_status(job_id, "running")
+    master.kill()
+    wait_until(lambda: len(master.processes()) == 1, "nothing but the job's process to be left")
+    livelock = livelock_path(master.paths, job_id)
+    assert is_alive(livelock)
+    livelock.unlink()
+    release(master)
+    wait_until(lambda: not master.processes(), "the job's process to end")

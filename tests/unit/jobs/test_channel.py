@@ -17,7 +17,7 @@ from ganeti_kernel.config.bootstrap import initial_view, store_view
 from ganeti_kernel.config.changes import Draft, apply
 from ganeti_kernel.config.reservations import Reservations
 from ganeti_kernel.config.writer import ConfigWriter
-from ganeti_kernel.errors import GenericError, decode_error
+from ganeti_kernel.errors import GenericError, JobLost, decode_error
 from ganeti_kernel.jobs.channel import HEADER, Channel, Reply, Request, encode_frame
 from ganeti_kernel.jobs.commit import Committer
 from ganeti_kernel.jobs.configuration import SharedConfig, Text, ViewReply, advance
@@ -36,10 +36,15 @@ class Line:
     """A raw connection of a job process, and the parts of the daemon it talks to."""
 
     def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, manager: JobManager
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        manager: JobManager,
+        server: JobServer,
     ) -> None:
         self._reader, self._writer = reader, writer
         self.manager = manager
+        self.server = server
         self.queue = manager.queue
 
     async def ask(self, method: str, seq: int | None = None, **args: Any) -> Any:
@@ -88,7 +93,7 @@ async def master(root: Path) -> AsyncIterator[Line]:
     await server.listen(paths.job_socket)
     if fresh:
         await queue.submit([[decode_opcode({"OP_ID": "OP_TEST_DELAY", "duration": 0})]])
-    line = Line(*await asyncio.open_unix_connection(str(paths.job_socket)), manager)
+    line = Line(*await asyncio.open_unix_connection(str(paths.job_socket)), manager, server)
     try:
         yield line
     finally:
@@ -234,3 +239,69 @@ def test_patience_ends(tmp_path: Path) -> None:
     with pytest.raises(GenericError, match="job 7 has no master daemon to talk to"):
         channel.hello()
     assert naps == []
+
+
+def test_a_job_that_has_ended_does_not_wait_for_a_master_daemon(tmp_path: Path) -> None:
+    naps: list[float] = []
+    ends = iter([False, False, True])
+    channel = Channel(tmp_path / "nothing", 7, sleep=naps.append, ended=lambda: next(ends))
+    with pytest.raises(JobLost, match="job 7 has ended"):
+        channel.call("status", op=0, status="success", result=None)
+    assert len(naps) == 2
+
+
+def test_a_server_that_closes_answers_what_it_has_begun(root: Path) -> None:
+    """The last status is committed, its reply is under way: the process hears of it."""
+
+    async def body() -> None:
+        lock = take(livelock_path(Paths(root), 1))
+        assert lock is not None
+        begun, go = asyncio.Event(), asyncio.Event()
+
+        async def settled(_serial: int) -> None:
+            begun.set()
+            await go.wait()
+
+        async with master(root) as line:
+            line.server.settled = settled
+            await line.ask("hello", job=1, pid=os.getpid())
+            view = await line.ask("view", since=0, mtime=0.0)
+            assert view
+            session = line.server._sessions[1]
+            session.config_serial = 1
+            last = asyncio.create_task(line.ask("status", 1, op=0, status="success", result=7))
+            await begun.wait()
+            closing = asyncio.create_task(line.server.close())
+            await asyncio.sleep(0)
+            assert not closing.done()
+            go.set()
+            assert await last is False
+            await closing
+            assert line.queue.get(1).end_timestamp is not None
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await line.ask("log", 2, op=0, type="message", message="too late")
+        os.close(lock)
+
+    asyncio.run(body())
+
+
+def test_a_server_that_closes_does_not_wait_for_locks(root: Path) -> None:
+    async def body() -> None:
+        lock = take(livelock_path(Paths(root), 1))
+        assert lock is not None
+        async with master(root) as line:
+            await line.ask("hello", job=1, pid=os.getpid())
+            never = asyncio.Event()
+
+            async def acquire(*_args: Any) -> Any:
+                await never.wait()
+
+            line.manager.grants.acquire = acquire  # type: ignore[assignment,method-assign] # hangs
+            waiting = asyncio.create_task(line.ask("acquire", op=0, locks=[]))
+            await asyncio.sleep(0.05)
+            await line.server.close()
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await waiting
+        os.close(lock)
+
+    asyncio.run(body())
