@@ -62,14 +62,30 @@ def test_luxi_is_asked_as_upstream_asks() -> None:
 def test_rapi_tells_the_memory_an_instance_has_now(present: Any, counted: int) -> None:
     instance = INSTANCE | {"oper_ram": present}
     parts = {"nodes": [NODE], "instances": [instance], "groups": [GROUP], "info": INFO}
-    assert rapi.parse(parts).instances.mem[0] == counted
+    cluster = rapi.parse(parts)
+    assert cluster.instances.mem[0] == counted
+    assert cluster.nodes.cpu_speed[0] == 1  # upstream takes the speed from LUXI only
 
 
 @pytest.mark.parametrize("field", ["mtotal", "mfree"])
 def test_a_node_that_does_not_answer_counts_as_offline(field: str) -> None:
     nodes = build([NODE | {field: None}], [], [GROUP], INFO).nodes
     assert nodes.offline[0]
-    assert (nodes.tmem[0], nodes.fdsk[0], nodes.spindles[0]) == (0, 0, 0)
+    assert (nodes.tmem[0], nodes.fdsk[0], nodes.spindles[0]) == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("hypervisors", "own"),
+    [
+        ({"default_hypervisor": "kvm", "enabled_hypervisors": ["xen-pvm"]}, 4096),
+        ({"default_hypervisor": "xen-pvm", "enabled_hypervisors": ["kvm"]}, 512),
+        ({"enabled_hypervisors": ["kvm", "xen-pvm"]}, 4096),
+        ({}, 512),
+    ],
+)
+def test_a_kvm_nodes_own_memory_is_taken_as_told(hypervisors: dict[str, Any], own: int) -> None:
+    nodes = build([NODE], [], [GROUP], INFO | hypervisors, kvm_node_memory=4096).nodes
+    assert nodes.nmem[0] == own
 
 
 @pytest.mark.parametrize(

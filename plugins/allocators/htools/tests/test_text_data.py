@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from balancing_clusters import random_text
 from ganeti_allocators_htools.errors import LoadError, UsageError
@@ -59,6 +61,14 @@ def test_a_states_quantities_are_written_as_the_inputs_are() -> None:
     nodes = cluster.nodes
     floats = {"fdsk": nodes.fdsk.astype(float), "fspindles": nodes.fspindles.astype(float)}
     assert text.format_cluster(cluster, **floats) == text.format_cluster(cluster)
+
+
+def test_a_master_that_is_offline_is_written_as_offline() -> None:
+    cluster = text.parse(random_text(2))
+    everywhere = np.ones(len(cluster.nodes), dtype=bool)
+    nodes = replace(cluster.nodes, master=everywhere, offline=everywhere)
+    again = text.parse(text.format_cluster(replace(cluster, nodes=nodes)))
+    assert again.nodes.offline.all()
 
 
 @pytest.mark.parametrize("lines", [0, 1, 3, 8])

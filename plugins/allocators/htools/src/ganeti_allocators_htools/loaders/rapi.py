@@ -96,7 +96,10 @@ def parse(parts: Mapping[str, Any], kvm_node_memory: int = 0) -> Cluster:
             raise LoadError(f"RAPI {name}: not a list of objects")
     if not isinstance(parts["info"], dict):
         raise LoadError("RAPI info: not an object")
-    nodes = [_dotted(record, {"ndparams": "ndp"}) for record in parts["nodes"]]
+    # upstream 3.0 does not look at the CPU speed in these answers
+    nodes = [
+        _dotted(record, {"ndparams": "ndp"}) | {"ndp/cpu_speed": None} for record in parts["nodes"]
+    ]
     instances = [_measured(_dotted(record, {"beparams": "be"})) for record in parts["instances"]]
     return build(nodes, instances, parts["groups"], parts["info"], kvm_node_memory)
 

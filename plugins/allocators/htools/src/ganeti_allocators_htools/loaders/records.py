@@ -95,7 +95,7 @@ _NETWORKS: dict[str, Fits] = {"networks": _maybe(_texts)}
 
 _CLUSTER: dict[str, Fits] = {
     "tags": _texts, "ipolicy": _object, "master": _maybe(_text),
-    "enabled_hypervisors": _maybe(_texts),
+    "default_hypervisor": _maybe(_text), "enabled_hypervisors": _maybe(_texts),
 }  # fmt: skip
 _POLICY: dict[str, Fits] = {
     "minmax": lambda value: bool(value) and _list_of(_object)(value), "std": _object,
@@ -183,7 +183,7 @@ def _node(record: Record, groups: Mapping[str, int], master: str | None) -> dict
         "offline": not live or bool(values["drained"]),
         "master": name == master,
         "group": groups[uuid],
-        "spindles": spindles * live,
+        "spindles": spindles,
         "fspindles": (values["spfree"] or 0) * exclusive,
         "exclusive": exclusive,
         "cpu_speed": values["ndp/cpu_speed"] or 1.0,
@@ -227,7 +227,7 @@ def build(
     info: Record,
     kvm_node_memory: int = 0,
 ) -> Cluster:
-    """The cluster from all records; ``info`` has tags, ipolicy, master, enabled_hypervisors.
+    """The cluster from all records; ``info`` has tags, ipolicy, master and hypervisors.
 
     ``kvm_node_memory`` (MiB, 0: as reported) is what a KVM node itself is taken to need.
     Raises `LoadError`.
@@ -239,11 +239,12 @@ def build(
     rows = [_node(record, by_uuid, master) for record in nodes]
     if master is not None and not any(row["master"] for row in rows):
         raise LoadError(f"Master node {master} unknown")
-    hypervisors = cluster["enabled_hypervisors"] or [None]
-    if hypervisors[0] == "kvm" and kvm_node_memory > 0:
+    # the default is the first that is enabled; IAllocator requests tell only the latter
+    enabled = cluster["enabled_hypervisors"] or [None]
+    hypervisor = cluster["default_hypervisor"] or enabled[0]
+    if hypervisor == "kvm" and kvm_node_memory > 0:
         for row in rows:
-            if row["tmem"]:
-                row["nmem"] = kvm_node_memory
+            row["nmem"] = kvm_node_memory
     table = Nodes.of(rows)
     return Cluster(
         tuple(made),

@@ -258,7 +258,7 @@ def format_cluster(
     columns: that is how a program saves the state it arrived at.
     """
     nodes, instances = cluster.nodes, cluster.instances
-    roles = np.where(nodes.master, "M", np.where(nodes.offline, "Y", "N"))
+    roles = np.where(nodes.offline, "Y", np.where(nodes.master, "M", "N"))
     node_columns = {
         "role": roles,
         "group": [cluster.groups[number].uuid for number in nodes.group.tolist()],
