@@ -258,6 +258,8 @@ class StruckCluster(DevCluster):
             replicated = is_candidate(view, node.uuid) and node.uuid != view.cluster.master_node
             if (paths.data_dir / "replica.sqlite").exists() != replicated:
                 yield f"{node.name} does not follow the store yet, or still"
+            if not paths.replicas_file.exists():
+                yield f"{node.name} has not been told yet who follows the store"
             if paths.config_file.exists() != is_candidate(view, node.uuid):
                 yield f"{node.name} has no config.data yet, or still"
             for key, value in ssconf_values(view).items():
