@@ -11,7 +11,7 @@ import re
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ganeti_kernel.config import conversion, datafile
 from ganeti_kernel.config.bootstrap import store_view
@@ -168,6 +168,10 @@ def convert_store(paths: Paths) -> list[str]:
     return notes
 
 
+# Python before 3.11.4, Debian 12's for one, knows no filters; the archive is one we wrote.
+_EXTRACTION: Final[dict[str, Any]] = {"filter": "tar"} if hasattr(tarfile, "tar_filter") else {}
+
+
 def restore(paths: Paths, intent: Intent) -> None:
     """Bring back what this upgrade's archive has. Raises GenericError.
 
@@ -178,7 +182,7 @@ def restore(paths: Paths, intent: Intent) -> None:
         with tarfile.open(source) as archive:
             for name in _companions(paths.store_file):
                 name.unlink(missing_ok=True)
-            archive.extractall(paths.data_dir.parent, filter="tar")
+            archive.extractall(paths.data_dir.parent, **_EXTRACTION)
         sync_directory(paths.data_dir)
     except (OSError, tarfile.TarError) as error:
         raise GenericError(f"the state could not be brought back from {source}: {error}") from None
