@@ -182,7 +182,7 @@ def restore(paths: Paths, intent: Intent) -> None:
         with tarfile.open(source) as archive:
             for name in _companions(paths.store_file):
                 name.unlink(missing_ok=True)
-            archive.extractall(paths.data_dir.parent, **_EXTRACTION)
+            archive.extractall(paths.data_dir.parent, **_EXTRACTION)  # noqa: S202 - ours
         sync_directory(paths.data_dir)
     except (OSError, tarfile.TarError) as error:
         raise GenericError(f"the state could not be brought back from {source}: {error}") from None

@@ -24,7 +24,15 @@ from .limits import (
     secondary_codes,
 )
 from .model import Bools, Codes, Floats, Ints
-from .score import METRICS, STDDEV, count_values, sequential_sum, stddev_columns, weighted_columns
+from .score import (
+    METRICS,
+    STDDEV,
+    count_values,
+    real_tags,
+    sequential_sum,
+    stddev_columns,
+    weighted_columns,
+)
 from .state import ROW, State
 
 RMEM_METRIC = STDDEV.index("reserved_mem_cv")
@@ -233,7 +241,9 @@ def _crowding(state: State, request: Request) -> Floats | None:
     tags = list(request.exclusion)
     names = sorted(set().union(*static.locations))
     member = np.array([[name in have for name in names] for have in static.locations])
-    present = member[~static.offline].T.astype(np.int64) @ state.ptags[~static.offline][:, tags]
+    present = (
+        member[~static.offline].T.astype(np.int64) @ real_tags(state)[~static.offline][:, tags]
+    )
     crowd: Floats = (member.astype(float) @ (present > 0)).sum(axis=1)
     return crowd
 

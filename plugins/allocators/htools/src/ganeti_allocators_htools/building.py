@@ -137,6 +137,10 @@ def build_state(static: Static) -> State:
         taken = primaries(values, planned) + per_node(snode[on_secondary], values[on_secondary])
         q[ROW[name]] = reported
         q[ROW[f"{name}_f"]] = reported - taken
+    # upstream's mark of a node on which spindles of unknown number are planned
+    unknown = planned & np.isnan(static.spindles)
+    where = np.concatenate((pnode[unknown], snode[unknown & has_sec]))
+    q[ROW["fsp_f"], where[nodes.exclusive[where]]] = -1
     peers = np.zeros((count, count))
     np.add.at(peers, (snode[second], pnode[second]), static.sec_mem[second])
     q[ROW["rmem"]] = np.maximum(0, peers.max(axis=1)) if count else 0
@@ -147,9 +151,8 @@ def build_state(static: Static) -> State:
         plist[node].insert(0, inst)
         if second_node != NO_NODE:
             slist[second_node].insert(0, inst)
-        if real[inst]:
-            for tag in static.exclusion[inst]:
-                ptags[node, tag] += 1
+        for tag in static.exclusion[inst]:
+            ptags[node, tag] += 1
     if static.located:
         scores = location_scores(static, np.arange(len(insts)), pnode, snode)
         q[ROW["lscore"]] = np.bincount(pnode, weights=scores, minlength=count)

@@ -18,7 +18,8 @@ UNKNOWN = 1e300  # spindles of an instance when they are not known: more than an
 class Caps:
     """The limits of a state; call `refresh` after it has changed.
 
-    ``has_tags`` (I, tags) says which exclusion tags an instance has.
+    ``has_tags`` (I, tags) says which exclusion tags an instance has that must not meet; those of
+    forthcoming ones may.
     """
 
     worst: Ints

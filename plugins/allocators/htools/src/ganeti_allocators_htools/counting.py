@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from .model import Bools, Floats, Ints
-from .score import WEIGHTS
+from .score import WEIGHTS, real_tags
 from .state import ROW, State, location_scores
 
 
@@ -22,7 +22,7 @@ class Counting:
         #: (I, tags) how often each exclusion tag counts for an instance
         self.tags = np.zeros((len(static.real), len(static.exclusion_tags)))
         for inst, own in enumerate(static.exclusion):
-            for tag in own if static.real[inst] else ():
+            for tag in own:
                 self.tags[inst, tag] += 1
         self.has_tags = self.tags > 0
         self.tagged = bool(self.has_tags.any())
@@ -36,7 +36,7 @@ class Counting:
         self.fails = self.state.fails_n1
         self.count = self.state.npri + self.state.nsec
         if self.track_locations:
-            self.places_tags = self.places[self.online].T @ self.state.ptags[self.online]
+            self.places_tags = self.places[self.online].T @ real_tags(self.state)[self.online]
 
     def primary_leaves(self, rows: Ints, source: Ints) -> Floats:
         """(R) change of the counting metrics when the primary leaves (nothing comes in return)."""
@@ -93,7 +93,8 @@ class Counting:
         result = np.zeros(targets.shape)
         online = ~self.state.static.offline
         before = np.maximum(self.places_tags - 1, 0)
-        for number in np.flatnonzero(self.has_tags[rows].any(axis=1)).tolist():
+        counts_here = self.has_tags[rows].any(axis=1) & self.state.static.real[rows]
+        for number in np.flatnonzero(counts_here).tolist():
             own = self.tags[rows[number]]
             tagged = np.flatnonzero(own)
             leaving = self.places[source[number]] * online[source[number]]

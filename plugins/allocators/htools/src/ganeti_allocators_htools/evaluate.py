@@ -36,7 +36,7 @@ class Evaluator:
         self.columns = stddev_columns(static, state.q[:, self.online], self.online)
         self.deviations = Deviations(static, self.columns, self.online)
         self.counting = Counting(state)
-        self.caps = Caps(state, self.counting.has_tags)
+        self.caps = Caps(state, self.counting.has_tags & state.static.real[:, None])
         self.refresh(weighted(metric_values(state)))
 
     def refresh(self, score: float) -> None:

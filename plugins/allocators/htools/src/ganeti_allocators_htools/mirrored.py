@@ -249,8 +249,8 @@ class Mirrored:
         strict = ~self.real | before | ~after
         strict &= static.mem[rows] < state.umem_f[s]
         strict &= static.vcpus[rows] < self.caps.strict_caps["v"][s]
-        if self.counting.tagged:
-            strict &= ~((state.ptags[s] > 0) & self.counting.has_tags[rows]).any(axis=1)
+        if self.caps.tagged:
+            strict &= ~((state.ptags[s] > 0) & self.caps.has_tags[rows]).any(axis=1)
         takes: Bools = ok & (strict | self.forced) & self._disk_stays(s, self.forced)
         return takes
 

@@ -294,14 +294,15 @@ class ExactScorer:
         for number, inst in enumerate(insts.tolist()):
             tags = state.static.exclusion[inst]
             source, target = int(state.pnode[inst]), int(new_p[number])
-            if not tags or source == target or not state.static.real[inst]:
+            if not tags or source == target:
                 continue
             for tag in tags:
                 state.ptags[source, tag] -= 1
                 state.ptags[target, tag] += 1
             pri[number] = pri_tags(state, self.on) - self.values["pri_tags_score"]
-            loc[number] = (
-                location_exclusion(state, self.on) - self.values["location_exclusion_score"]
-            )
+            if state.static.real[inst]:
+                loc[number] = (
+                    location_exclusion(state, self.on) - self.values["location_exclusion_score"]
+                )
             state.ptags[[source, target]] = keep[[source, target]]
         change["pri_tags_score"], change["location_exclusion_score"] = pri, loc

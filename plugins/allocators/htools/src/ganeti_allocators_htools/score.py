@@ -131,13 +131,28 @@ def stddev(values: Floats) -> Floats:
 
 
 def pri_tags(state: State, online: Ints | None = None) -> float:
-    """How many primaries share an exclusion tag with another on their node."""
+    """How many primaries, forthcoming ones too, share an exclusion tag with another on a node."""
     on = np.flatnonzero(~state.static.offline) if online is None else online
     return float(np.maximum(state.ptags[on] - 1, 0).sum())
 
 
+def real_tags(state: State) -> Ints:
+    """`State.ptags` without forthcoming instances: as upstream has it, they keep no location."""
+    planned = state.static.planned_tagged
+    if not planned:
+        return state.ptags
+    counts = state.ptags.copy()
+    for inst in planned:
+        for tag in state.static.exclusion[inst]:
+            counts[state.pnode[inst], tag] -= 1
+    return counts
+
+
 def location_exclusion(state: State, online: Ints | None = None) -> float:
-    """Sum over (failure domain, exclusion tag) of how many primaries beyond one share both."""
+    """Sum over (failure domain, exclusion tag) of how many primaries beyond one share both.
+
+    Forthcoming instances do not count.
+    """
     static = state.static
     if not static.exclusion_tags or not any(static.locations):
         return 0.0
@@ -146,7 +161,7 @@ def location_exclusion(state: State, online: Ints | None = None) -> float:
     member = np.array(
         [[name in tags for name in names] for tags in static.locations], dtype=np.int64
     )
-    counts = member[on].T @ state.ptags[on]
+    counts = member[on].T @ real_tags(state)[on]
     return float(np.maximum(counts - 1, 0).sum())
 
 

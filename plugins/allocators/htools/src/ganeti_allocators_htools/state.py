@@ -109,6 +109,12 @@ class Static:
         return shared
 
     @cached_property
+    def planned_tagged(self) -> tuple[int, ...]:
+        """Forthcoming instances with exclusion tags."""
+        planned = np.flatnonzero(~self.real).tolist()
+        return tuple(inst for inst in planned if self.exclusion[inst])
+
+    @cached_property
     def unmet(self) -> Floats | None:
         """(I, N) desired locations missing on a node; None when no instance desires one."""
         if not any(self.desired):

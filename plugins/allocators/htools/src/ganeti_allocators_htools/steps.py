@@ -118,7 +118,7 @@ def apply_move(
     state.plist[old_p].remove(inst)
     state.plist[new_p].insert(0, inst)
     if old_p != new_p:
-        for tag in static.exclusion[inst] if real else ():
+        for tag in static.exclusion[inst]:
             state.ptags[old_p, tag] -= 1
             state.ptags[new_p, tag] += 1
     if old_s != NO_NODE:
