@@ -76,6 +76,11 @@ class Distributor:
         except TimeoutError:
             log.error("configuration %d could not be written to this node's files", serial)
 
+    def tell_failed(self) -> None:
+        """Do not wait with nodes that failed: one of them may answer again."""
+        if self._failed:
+            self._remote.set()
+
     async def everywhere(self) -> dict[str, str]:
         """Write everything anew, here and on all nodes that are online.
 

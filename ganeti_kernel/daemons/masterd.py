@@ -192,6 +192,8 @@ async def _serve(daemon: Daemon, registry: Registry) -> str | None:
 
         distributor = Distributor(paths, config, nodes)
         server.settled = distributor.settled
+        if replicator is not None:
+            replicator.joined = distributor.tell_failed
         server.everywhere = distributor.everywhere
         queries = EngineQueries(registry, config, manager, nodes, installed)
         methods = Methods(committer, config, manager, queries)

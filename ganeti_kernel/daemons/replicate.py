@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -116,6 +116,8 @@ class Replicator:
         self._record = Record()
         self._stopping = False
         self._silent: str = ""
+        self.joined: Callable[[], object] = lambda: None
+        """Called whenever a candidate has come in step: it answers again."""
         self.replaced: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     @property
@@ -257,6 +259,7 @@ class Replicator:
         follower.healthy = follower.in_step = True
         if follower.problem or not follower.tried.is_set():
             log.info("candidate %s is in step", follower.node.name)
+            self.joined()
         follower.problem = ""
         follower.tried.set()
         self._changed.set()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ganeti_kernel.config.ssconf import read_ssconf
 from ganeti_kernel.daemons import control
 from ganeti_kernel.paths import Paths
 from ganeti_kernel.testing.devcluster import DevCluster, Ran
@@ -41,10 +42,15 @@ class MovingCluster(DevCluster):
         ]
 
     def settle(self) -> None:
-        """Wait until all three nodes are in step."""
+        """Wait until all three nodes are in step and know the master."""
         everybody = ["node1", "node2", "node3"]
         wait_until(
             lambda: self.record(self.master) == everybody, lambda: str(self.record(self.master))
+        )
+        name = f"node{self.master}.example.com"
+        wait_until(
+            lambda: all(read_ssconf(paths, "master_node") == name for paths in self.nodes),
+            lambda: str([read_ssconf(paths, "master_node") for paths in self.nodes]),
         )
 
     def fail_over(self, node: int, *options: str) -> Ran:
@@ -150,7 +156,9 @@ def test_a_stale_candidate_is_refused_by_name_and_number(cluster: MovingCluster)
     assert ran.code == 1
     assert f"node node{two}.example.com has configuration" in ran.err, ran.err
     assert f"node node{one}.example.com only" in ran.err
-    assert cluster.fail_over(two).code == 1  # the old master cannot be reached
+    ran = cluster.fail_over(two)
+    assert ran.code == 1
+    assert f"node{master}.example.com cannot be reached" in ran.err, ran.err
     assert "committed" in cluster.must("gnt-cluster", "list-tags", node=two)
     cluster.must("gnt-cluster", "remove-tags", "committed", node=two)
 

@@ -213,3 +213,17 @@ def test_failed_nodes_are_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert [name for name, _c, _a in nodes.told].count("n3") == 1
 
     run(tmp_path, body)
+
+
+def test_who_answers_again_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distribute, "RETRY_SECONDS", (3600.0, 3600.0))
+
+    async def body(config: FakeConfig, nodes: FakeNodes, distributor: Distributor) -> None:
+        nodes.down = {"n2"}
+        assert set(await distributor.everywhere()) == {"u2"}
+        nodes.down.clear()
+        distributor.tell_failed()
+        while ("n2", "ssconf_write") not in [told[:2] for told in nodes.told]:
+            await asyncio.sleep(0.01)
+
+    run(tmp_path, body)
