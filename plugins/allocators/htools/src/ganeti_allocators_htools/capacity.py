@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from .evacuation import DRBD_GUEST, LOCAL, guest_kinds, instance_request, survives
-from .limits import Request, Sizes, policy_codes, policy_failure
+from .limits import Request, Sizes, policy_failure
 from .model import Bools, Floats, Ints
 from .placing import place
 from .state import State
@@ -147,9 +147,9 @@ class Site:
         largest there, and is one guest more on its own node. 0 also where nothing is known.
         """
         cluster = self.state.static.cluster
-        forbidden = request.local and policy_codes(request.sizes, cluster).any()
         mirrored = request.template == "drbd" or self.pairs.any()
-        if mirrored or forbidden or self.special.any() or cluster.nodes.exclusive.any():
+        # without exclusive storage a policy treats all nodes of its group alike
+        if mirrored or self.special.any() or cluster.nodes.exclusive.any():
             return 0
         local = request.local or bool(self.total[DISK].any())
         amounts = np.array([[request.mem if request.runs else 0], [request.local_dsk], [0]])
@@ -260,8 +260,3 @@ class Site:
         free = available > 0 if row == MEMORY else True
         number = np.where(size > 0, number, np.where(free, np.inf, 0))
         return np.where(self.reach, np.maximum(number, 0), 0)
-
-
-def failing_nodes(state: State) -> list[int]:
-    """Nodes whose failure the others could not make up for, offline ones included."""
-    return Site.of(state).failing()

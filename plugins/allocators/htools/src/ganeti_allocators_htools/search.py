@@ -88,7 +88,8 @@ class Search:
         self.external = mirror == 2
         self.lazy = len(insts) * len(self.evaluator.online) >= LAZY_FROM
         self.bound = np.full(len(insts), INF)
-        self._columns: dict[str, Floats] = {}  # what the best move makes of its nodes
+        self._found: tuple[Move, dict[str, Floats]] | None = None
+        """The last result of `best`, and what it makes of its nodes."""
 
     @property
     def score(self) -> float:
@@ -150,8 +151,7 @@ class Search:
         state = self.state
         scorer: ExactScorer | None = None
         best: tuple[float, int, int] | None = None
-        chosen: tuple[str, int] | None = None
-        self._columns = {}
+        chosen: tuple[str, int, dict[str, Floats]] | None = None
         for costs, kind, insts, targets in near.entries:
             keep = costs <= near.cost + near.tolerance
             insts, targets = insts[keep], targets[keep]
@@ -166,18 +166,19 @@ class Search:
             ):
                 key = (score, inst, _position(kind, target))
                 if score < current and (best is None or key < best):
-                    best, chosen = key, (kind, target)
-                    self._columns = {role: values[:, number] for role, values in moved.items()}
+                    columns = {role: values[:, number] for role, values in moved.items()}
+                    best, chosen = key, (kind, target, columns)
         if best is None or chosen is None:
             return None
         score, inst, _ = best
-        kind, target = chosen
+        kind, target, columns = chosen
         old = (int(state.pnode[inst]), int(state.snode[inst]))
-        return Move(inst, kind, target, old, destination(kind, *old, target), score)
+        move = Move(inst, kind, target, old, destination(kind, *old, target), score)
+        self._found = move, columns
+        return move
 
     def apply(self, move: Move) -> None:
-        """Change the state by ``move``, the last result of `best`, and bring everything up to
-        date."""
+        """Change the state by ``move`` and bring everything up to date."""
         evaluator, state = self.evaluator, self.state
         before = []
         if self.lazy:
@@ -185,7 +186,10 @@ class Search:
                 (track.square, float(np.ptp(track.y)), float(np.abs(track.unit).max()))
                 for track in evaluator.deviations.tracks
             ]
-        apply_move(state, move.inst, move.kind, move.target, self._columns)
+        found, columns = self._found or (None, None)
+        known = columns if found is move else None  # it was worked out when the move was chosen
+        self._found = None
+        apply_move(state, move.inst, move.kind, move.target, known)
         evaluator.refresh(move.score)
         if self.lazy:
             self._update_bounds(move, before)
