@@ -20,9 +20,9 @@ LINK: Final = "communication_rt"
 
 def setting_up(view: ConfigView, name: str) -> list[dict[str, Any]]:
     """Opcodes that make the network if there is none of this name, and connect groups to it."""
-    network = view.find_network(name) if name else None
     if not name:
         return []
+    network = view.find_network(name)
     if network is not None:
         groups: Iterable[NodeGroup] = (
             group for group in view.nodegroups.values() if network.uuid not in group.networks

@@ -223,7 +223,6 @@ def test_who_answers_again_is_told_at_once(tmp_path: Path, monkeypatch: pytest.M
         assert set(await distributor.everywhere()) == {"u2"}
         nodes.down.clear()
         distributor.tell_failed()
-        while ("n2", "ssconf_write") not in [told[:2] for told in nodes.told]:
-            await asyncio.sleep(0.01)
+        await until(lambda: ("n2", "ssconf_write") in {item[:2] for item in nodes.told})
 
     run(tmp_path, body)
